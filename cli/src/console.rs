@@ -32,7 +32,7 @@ pub(crate) struct Manners {
 }
 
 impl Manners {
-    /// Adopts them for the rest of the process.
+    /// Applies these flags for the rest of the process.
     pub(crate) fn adopt(self) {
         QUIET.store(self.quiet, Relaxed);
         if io::stdout().is_terminal() && !self.iso {

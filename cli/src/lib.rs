@@ -203,7 +203,7 @@ impl Command {
                 telemetry::start(&args.telemetry, "arizuko-agent", "warn,arizuko=info")
             }
             Self::Up(args) => telemetry::start(&args.telemetry, "arizuko", "warn"),
-            // These end soon, and their shell may have variables for another program.
+            // The other commands end soon, so they have no flags for telemetry.
             _ => telemetry::start(&telemetry::Options::from_environment()?, "arizuko", "error"),
         }
     }

@@ -39,7 +39,7 @@ impl Running {
 
     /// Writes the file to each of the user's directories where no other running `up` has one. There
     /// are two directories since `XDG_RUNTIME_DIR` may be set in one terminal and not in another.
-    /// Without a file, other commands need flags, which is no reason not to run.
+    /// If no file can be written, `up` still runs: other commands then need flags.
     pub(crate) fn publish(&self) -> anyhow::Result<RunningFiles> {
         let content = serde_json::to_string_pretty(self)?;
         let mut published = RunningFiles { files: Vec::new(), content };

@@ -18,7 +18,8 @@ use tokio::time::sleep;
 
 /// How long `--watch` waits before it asks again.
 const PAUSE: Duration = Duration::from_secs(2);
-/// For how long a control or gateway that runs is silent, at most: two of its beats, and a bit.
+/// How long a running control or gateway is silent, at most: a little more than two of the
+/// intervals at which it reports.
 const SILENT: Duration = Duration::from_secs(35);
 /// Clears a terminal's screen.
 const CLEAR: &str = "\x1b[H\x1b[2J";

@@ -16,8 +16,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How many bytes a frame that is carried by its wake-up has, at most. Readers find a larger frame
-/// in the log.
+/// The largest frame that a wake-up carries, in bytes. Readers find a larger one in the log.
 const CARRIED_BYTES: usize = 16 << 10;
 
 /// A conversation, without what changes with each frame.

@@ -37,8 +37,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// been due for longest and, if there are more, up to this many that became due last. So one
 /// tenant's backlog holds up nobody else, in another partition or in this one.
 const ITEMS_PER_SWEEP: u32 = 128;
-/// How many due items one sweep takes of all partitions, at most: what becomes due meanwhile waits
-/// for the next sweep, which must come soon.
+/// How many due items one sweep takes of all partitions, at most. An item that becomes due
+/// meanwhile waits for the next sweep, so a sweep must be short.
 const MOST_PER_SWEEP: usize = 1_024;
 /// After how many sweeps to measure the queues, trim the audit log, and store the uses of keys and
 /// the numbers of refusals.
@@ -189,9 +189,9 @@ fn place(index: usize) -> usize {
     }
 }
 
-/// Takes items together, or one by one if something is wrong with one of them. Puts off an item that
-/// cannot be taken, so that it doesn't block those that come after it. Returns false if other commits
-/// kept changing the same records: the items stay due.
+/// Takes items together, or one by one if something is wrong with one of them. Puts off an item
+/// that cannot be taken, so that it doesn't block those that come after it. Returns false if other
+/// commits kept changing the same records: the items stay due.
 fn settle(
     control: &Control,
     partition: Partition,

@@ -39,7 +39,8 @@ mod wire;
 const POST_BYTES: usize = 17 << 20;
 /// The largest message of the calls that carry many frames or many routes, in bytes.
 const LONG_BYTES: usize = 4 << 20;
-/// The largest request of any other call, in bytes: twice what a link with the longest options has.
+/// The largest request of any other call, in bytes: twice the size of a link with the longest
+/// options.
 const REQUEST_BYTES: usize = 256 << 10;
 /// The largest request for health and reflection, which need no key, in bytes.
 const KEYLESS_BYTES: usize = 4 << 10;
@@ -77,7 +78,7 @@ pub(crate) fn service(
             .register_encoded_file_descriptor_set(v1::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    // The limits of messages hold for what compressed ones decode to, too: no more of them is decoded.
+    // The size limits also hold for a compressed message once decoded: decoding stops at the limit.
     let gateways = |bytes| {
         let server = GatewayServiceServer::new(service.clone()).accept_compressed(Gzip);
         server.max_decoding_message_size(bytes).max_encoding_message_size(ANSWER_BYTES)

@@ -54,7 +54,7 @@ impl Hours {
             .and_then(|at| Timestamp::from_millisecond(at).ok())?;
         let today = now.to_zoned_datetime(self.zone.clone()).date();
         let mut next: Option<Timestamp> = None;
-        // A span of yesterday may go on, and the next one may be on the same day of next week.
+        // Yesterday's span may run past midnight, and the next span may be a week from today.
         for offset in -1..=7 {
             let Ok(date) = today.checked_add(offset.days()) else { continue };
             let weekday = date.weekday().to_monday_zero_offset() as usize;
@@ -75,7 +75,8 @@ impl Hours {
         Some(Time::from_millis(u64::try_from(millis).unwrap_or_default()))
     }
 
-    /// Returns the instant so many minutes after the beginning of a day, by the clocks of the zone.
+    /// Returns the instant at which the zone's clocks are `minutes` past the midnight that begins
+    /// `date`.
     fn at(&self, date: Date, minutes: i64) -> Option<Timestamp> {
         let date = date.checked_add((minutes / DAY).days()).ok()?;
         let (hour, minute) = ((minutes % DAY) / 60, minutes % 60);

@@ -27,7 +27,7 @@ const MAX_TITLE: usize = 300;
 const MAX_LANGUAGE: usize = 35;
 const MAX_DATA_NAME: usize = 64;
 const MAX_DATA_VALUE: usize = 500;
-/// How many data a page says, at most.
+/// How many pieces of data a page may send, at most.
 const MAX_DATA: usize = 20;
 
 /// A visitor whom the site has vouched for.

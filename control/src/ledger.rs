@@ -319,7 +319,7 @@ struct Command<'a> {
     expected: &'a [String],
     /// The source of the decision's random bytes: the same each time that the command is decided.
     seed: [u8; 32],
-    /// Whether replicas that must have the commit have it before the outcome is returned.
+    /// Whether to wait, before the outcome is returned, for the replicas that must have the commit.
     covered: bool,
 }
 

@@ -38,8 +38,8 @@ fn enqueue(tx: &mut Tx<'_>, turn: &Turn, flow: Option<Flow>) {
 }
 
 /// Returns a turn's flow. All turns from one network to one link are a flow, whatever their
-/// conversations. All turns of a link without a known visitor are another flow, such as all turns
-/// of a webhook. The link is the group.
+/// conversations. All turns of a link without a known visitor, such as all turns of a webhook, are
+/// another flow. The link is the group.
 fn flow(origin: &Origin) -> Flow {
     let group = origin.token.to_string();
     let id = match &origin.visitor {
@@ -60,8 +60,8 @@ pub(crate) fn wake(tx: &mut Tx<'_>, folder: &FolderName) {
     tx.publish(names::queue_topic(folder), "changed");
 }
 
-/// Whether nobody is attached to the folder. Only for what people read: the commit doesn't depend on
-/// it.
+/// Whether nobody is attached to the folder. Only for what people read: the commit doesn't depend
+/// on it.
 pub(crate) fn is_unattended(tx: &Tx<'_>, folder: &FolderName) -> Decision<bool> {
     Ok(tx.members(&names::present(folder), 0..=u64::MAX, 1)?.is_empty())
 }

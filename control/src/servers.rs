@@ -1,4 +1,4 @@
-//! The controls and gateways that run. Each tells so again and again, for operators.
+//! The controls and gateways that run, for operators. Each reports itself every 15 s.
 
 use crate::{
     control::Control,
@@ -12,7 +12,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
-/// How often a control tells that it runs.
+/// How often a control reports that it runs.
 const BEAT: Duration = Duration::from_secs(15);
 /// How long a server is listed after it was last seen, unless it said that it stops.
 const LISTED: Duration = Duration::from_secs(600);
@@ -33,7 +33,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Running {
     pub(crate) kind: Kind,
-    /// Its machine and address. One that starts there again takes the place of the one before.
+    /// Its machine and address. A server that starts there again replaces the one before.
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) started_at: Time,
@@ -89,7 +89,7 @@ fn forget(tx: &mut Tx<'_>, id: &String) {
     tx.remove(&names::servers(), id);
 }
 
-/// This control, as it tells that it runs.
+/// What this control reports about itself.
 pub(crate) struct Own<'a> {
     pub(crate) control: &'a Control,
     pub(crate) name: String,
@@ -97,7 +97,7 @@ pub(crate) struct Own<'a> {
 }
 
 impl Own<'_> {
-    /// Tells again and again that this control runs. Never returns.
+    /// Reports every [`BEAT`] that this control runs. Never returns.
     pub(crate) async fn tell(&self) {
         loop {
             if let Err(error) = self.tell_once().await {
@@ -120,7 +120,7 @@ impl Own<'_> {
         ledger.transact(0, &[], telling).await
     }
 
-    /// Tells that this control has stopped.
+    /// Reports that this control has stopped.
     pub(crate) async fn stop(&self) {
         let running = self.running();
         let stopping = |tx: &mut Tx<'_>| {

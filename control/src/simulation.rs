@@ -64,13 +64,14 @@ const SENDERS: usize = 2;
 const DELIVERIES: usize = 3;
 const PAUSES: usize = 3;
 const FAULTS: usize = 12;
-/// By how many seconds the store's clock is wrong.
+/// How many seconds the store's clock is ahead.
 const CLOCKS: [i64; 4] = [0, 3_600, -120, -3_600];
 /// How long it takes until every control has noticed that the clock was set.
 const NOTICED: Duration = Duration::from_secs(4);
 /// How long it takes until a silent connection to Redis is replaced.
 const REPLACED: Duration = Duration::from_secs(2);
-/// One of so many runs ends with a backlog of due items or, if replicas vouch, with a burst of frames.
+/// One run in this many ends with a backlog of due items or, if commits wait for replicas, with a
+/// burst of frames.
 const LOADS: u8 = 4;
 const PARTITIONS: u16 = 4;
 /// How long everything may take to settle after the last fault: a session's lease and a few
@@ -139,7 +140,7 @@ async fn simulate(mut rng: Rng) -> History {
             address: format!("192.0.2.{number}"),
             token: links[number % links.len()].token.clone(),
             messages: MESSAGES,
-            // The budget's turns are counted at the end.
+            // The turns of the link with a budget are counted at the end.
             deletes: number % links.len() != 2,
         };
         callers.spawn(visitor.run());

@@ -51,7 +51,7 @@ impl Day {
         self.0
     }
 
-    /// Returns the day so many days earlier.
+    /// Returns the day that is `days` days earlier.
     pub(crate) const fn before(self, days: u64) -> Self {
         Self(self.0.saturating_sub(days))
     }

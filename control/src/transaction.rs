@@ -140,7 +140,7 @@ impl<'a> Tx<'a> {
         Self { hint, ..self }
     }
 
-    /// Takes the records that hints were used for.
+    /// Takes the records that the decision read from hints.
     pub(crate) fn take_hinted(&mut self) -> HashMap<String, store::Record> {
         self.hinted.take()
     }

@@ -49,8 +49,8 @@ export class ControlError extends Error {
     if (problem instanceof ControlError) return problem;
     const error = ConnectError.from(problem);
     const code = (Code[error.code] ?? "Unknown").replace(/(?<=[a-z])[A-Z]/g, "_$&").toUpperCase();
-    // The first field of ErrorInfo is the reason, and that of RetryInfo is the wait. `as` is a
-    // message of protobuf's own whose first field has the same type.
+    // The first field of ErrorInfo is the reason, and that of RetryInfo is the wait. `as` is a standard protobuf
+    // message whose first field has the same type, so it decodes that field.
     const detail = <T extends DescMessage>(name: string, as: T) => {
       const found = error.details.find((detail) => "type" in detail && detail.type === `google.rpc.${name}`);
       return found && fromBinary(as, found.value as Uint8Array);

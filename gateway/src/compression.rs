@@ -55,7 +55,7 @@ pub(crate) struct Part {
     crc: Crc,
 }
 
-/// The extension of a response with a whole body that has a part in it: after so many bytes.
+/// Marks a response whose whole body contains this part after this many bytes.
 #[derive(Clone)]
 pub(crate) struct HasPart(pub(crate) usize, pub(crate) &'static Part);
 

@@ -101,13 +101,14 @@ impl Wanted {
         Self { asked, accepted: accepted(headers) }
     }
 
-    /// Returns the language for the page of a link whose owner writes in `owners`, which may be empty.
+    /// Returns the language for the page of a link whose owner writes in `owners`, which may be
+    /// empty.
     pub(crate) fn or(self, owners: &str) -> &'static Language {
         self.asked.or(Language::of(owners)).or(self.accepted).unwrap_or(&LANGUAGES[0])
     }
 
-    /// Returns the field of a form that keeps the language on the next page; empty if none was asked
-    /// for.
+    /// Returns the field of a form that keeps the language on the next page; empty if none was
+    /// asked for.
     pub(crate) fn field(self) -> String {
         let field = |language: &Language| {
             format!(r#"<input type="hidden" name="lang" value="{}">"#, language.tag)
@@ -115,8 +116,8 @@ impl Wanted {
         self.asked.map_or_else(String::new, field)
     }
 
-    /// Returns the query that keeps the language on the next page, after `first`; empty if none was
-    /// asked for.
+    /// Returns `first` and the query parameter that keeps the language on the next page; empty if
+    /// the visitor has chosen none.
     pub(crate) fn query(self, first: &str) -> String {
         self.asked.map_or_else(String::new, |language| format!("{first}lang={}", language.tag))
     }

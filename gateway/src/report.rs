@@ -1,4 +1,4 @@
-//! Tells control again and again that this gateway runs, for operators.
+//! Reports to control, for operators, that this gateway runs.
 
 use crate::control::Control;
 use arizuko_proto::{tls::Acceptor, v1::ReportGatewayRequest};

@@ -43,7 +43,7 @@ export async function launch(preferences = {}) {
 
 let taught;
 
-/** Teaches playwright's sessions what they get wrong with Firefox 153. */
+/** Corrects what playwright's sessions get wrong with Firefox 153. */
 function teachSessions(prototype) {
   if (taught) return;
   taught = true;
@@ -132,8 +132,8 @@ function contextOf(page) {
 }
 
 /**
- * Opens a page in a browser that blocks all cookies and with them all storage, until the test ends. With `framed`, it
- * blocks those of this host only, which is in a frame of another site.
+ * Opens a page, until the test ends, in a browser that blocks all cookies and with them all storage. With `framed`, it
+ * blocks only those of the link's host when a page of another site has it in a frame.
  */
 export async function openWithoutStorage(t, framed) {
   if (IS_FIREFOX) {

@@ -1,6 +1,6 @@
 // Uses a chat link with A2A's library. Each argument is JSON: `url`, the link; `binding`; and `calls`. A call has `do`: `stream` or `send` with a
-// `message`, or `get`, `cancel` or `subscribe` with a task's `id`. With `cut`, a stream is cut after each of so many events, and goes on after its
-// last cursor. Prints a line of JSON for each piece of text, and one for the end or the error of a call.
+// `message`, or `get`, `cancel` or `subscribe` with a task's `id`. With `cut`, a stream is cut whenever that many events have come, and resumed
+// after its last cursor. Prints a line of JSON for each piece of text, and one for the end or the error of a call.
 import { SendMessageRequest, taskStateToJSON } from "@a2a-js/sdk";
 import { ClientFactory, ClientFactoryOptions } from "@a2a-js/sdk/client";
 

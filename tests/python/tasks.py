@@ -2,7 +2,7 @@
 
 Usage: tasks.py <order>…, each in JSON: `url`, the link; `binding`; and `calls`. A call has `do`:
 `stream` or `send` with a `message`, or `get`, `cancel` or `subscribe` with a task's `id`. With `cut`, a
-stream is cut after each of so many events, and goes on after its last cursor. Prints a line of JSON for
+stream is cut whenever that many events have come, and resumed after its last cursor. Prints a line of JSON for
 each piece of text, and one for the end or the error of a call.
 """
 

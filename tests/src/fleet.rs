@@ -181,7 +181,7 @@ impl Fleet {
         self.servers.len()
     }
 
-    /// Waits until every server is a primary with a replica that keeps up, or such a replica.
+    /// Waits until every server is a primary with a replica that keeps up, or is such a replica.
     pub async fn settle(&self) {
         let replicas = if self.sentinels.is_empty() { 1 } else { 2 };
         let whole = async |server: &Server| {

@@ -34,10 +34,10 @@ const TERM_TIMEOUT: Duration = Duration::from_secs(5);
 /// still has the pipe open.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What a line on standard error begins with that the visitor is to see. Other lines may be a stack
+/// The beginning of the lines on standard error that the visitor sees. Other lines may be a stack
 /// trace with secrets in it.
 const STATUS: &str = "status:";
-/// What a line with the conversation's title begins with.
+/// The beginning of a line with the conversation's title.
 const TITLE: &str = "title:";
 
 /// The program to run for each turn.
@@ -46,7 +46,8 @@ pub(super) struct Program {
     pub(super) arguments: Vec<OsString>,
     /// Standard input is the whole turn as JSON.
     pub(super) json: bool,
-    /// Lines of standard error go to the visitor, as the agent's status or the conversation's title.
+    /// Lines of standard error go to the visitor, as the agent's status or the conversation's
+    /// title.
     pub(super) status: bool,
     /// Standard output answers a webhook's sender, in the form of CGI.
     pub(super) cgi: bool,
@@ -169,7 +170,7 @@ impl Program {
         }
         match output {
             Output::Message(Some(finished)) => reply.message(finished).await?,
-            // Who hands a turn off may leave the answer to the next.
+            // A program that hands the turn off may leave the answer to the next agent.
             Output::Response(printed) if !printed.is_empty() || successor.is_none() => {
                 reply.respond(cgi::parse(&printed).map_err(Failure::new)?).await?;
             }
@@ -191,8 +192,9 @@ impl Program {
         self.handoffs.iter().find(|next| next.code == code)
     }
 
-    /// Passes the program's standard error on to our own. With `--status`, its lines that begin with
-    /// [`STATUS`] or [`TITLE`] go to the visitor instead. Returns the last of the other lines that is not blank.
+    /// Passes the program's standard error on to our own. With `--status`, its lines that begin
+    /// with [`STATUS`] or [`TITLE`] go to the visitor instead. Returns the last of the other lines
+    /// that is not blank.
     async fn listen(&self, mut stderr: Pipe<'_, ChildStderr>, reply: &Reply) -> String {
         let (mut lines, mut buffer) = (Lines::default(), [0; 4096]);
         let mut last = String::new();
@@ -277,8 +279,8 @@ async fn forward(mut stdout: Pipe<'_, ChildStdout>, reply: &Reply) -> Option<Str
     }
 }
 
-/// Collects what a program prints. Reads all of it, so that the program does not block, and keeps one
-/// byte more than a response may have.
+/// Collects what a program prints. Reads all of it, so that the program does not block, and keeps
+/// one byte more than a response may have.
 async fn collect(mut stdout: Pipe<'_, ChildStdout>) -> Vec<u8> {
     let (mut printed, mut buffer) = (Vec::new(), [0; 16 << 10]);
     loop {

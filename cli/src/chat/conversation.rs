@@ -10,7 +10,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 use std::{collections::HashSet, future, sync::Arc};
 
-/// What becomes of a chat while its link is paused.
+/// The error of a chat over a paused link.
 pub(super) const PAUSED: &str =
     "this link is paused and takes no messages for now: try again later";
 

@@ -23,7 +23,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long a response that is not a stream may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A longer wait than this is a refusal: nobody waits for tomorrow at a terminal.
+/// A longer wait than this counts as a refusal: nobody waits that long at a terminal.
 const LONG: Duration = Duration::from_secs(600);
 
 /// How many challenges to solve for one message.

@@ -12,7 +12,7 @@ use tokio::{
 
 /// A connection that lasts this long ends an outage, even without an event.
 const HEALTHY_AFTER: Duration = Duration::from_secs(20);
-/// How many events may wait to be shown. While there are so many, the connection is not read.
+/// How many events may wait to be shown. While this many wait, the connection is not read.
 const MAX_WAITING: usize = 64;
 
 /// A conversation's events from its beginning on. Dropping this closes the connection.

@@ -144,8 +144,8 @@ pub(crate) async fn pages(
     }
 }
 
-/// Prints a list by `show`, or that there is nothing to list; and, if there are more, the command that
-/// lists the `next` page.
+/// Prints a list with `show`, or says that it is empty. If there is a `next` page, prints the
+/// command that lists it.
 pub(crate) fn print(
     listed: ListConversationsResponse,
     nothing: &str,

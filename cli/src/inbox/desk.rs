@@ -140,7 +140,7 @@ impl<'a, 'b> Desk<'a, 'b> {
         }
     }
 
-    /// Handles events until `of` returns a value. If the session ends before, this waits for ever,
+    /// Handles events until `of` returns a value. If the session ends first, this waits for ever,
     /// and `inbox::run` reports the end.
     async fn wait_for<T>(&mut self, of: impl Fn(&mut Self) -> Option<T>) -> anyhow::Result<T> {
         loop {

@@ -9,7 +9,8 @@ use std::{fs, io, path::Path};
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
-    /// The folder whose routes, with those of the folders below it, the file has all of.
+    /// The folder that the file covers: the file has all routes of this folder and of those below
+    /// it.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
     /// Required: otherwise an empty file would delete every route.

@@ -179,7 +179,7 @@ pub(super) fn explained(
     Ok(())
 }
 
-/// Returns what acts where no route sets a field.
+/// Returns what applies if no route sets the field.
 fn default(field: &str, ends_after: Option<prost_types::Duration>) -> String {
     match field {
         "escalation" => "nowhere".into(),

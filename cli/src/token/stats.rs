@@ -41,8 +41,8 @@ fn row(day: TokenDay, most: u64) -> [String; 9] {
     [date, visitors, turns, bar(day.turns, most), first_frame, failed, refused, tokens, thumbs]
 }
 
-/// Returns a bar whose length says how much of the most this is; at least one character for more
-/// than nothing.
+/// Returns a bar whose length is `count` in proportion to `most`; at least one character unless
+/// `count` is 0.
 fn bar(count: u64, most: u64) -> String {
     let length = (count * WIDTH).div_ceil(most.max(1));
     "█".repeat(usize::try_from(length).unwrap_or_default())

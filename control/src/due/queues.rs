@@ -20,10 +20,10 @@ const COUNTED_TURNS: u32 = 1_000;
 const FOLDERS: u32 = 1_000;
 /// How many queues are read at a time.
 const AT_ONCE: usize = 16;
-/// For how long no turn has entered an empty queue before its folder is forgotten.
+/// How long an empty queue has had no new turn when its folder is forgotten.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// For how long a measurement is used again, so that many readers cost no more than one.
+/// How long a measurement is reused, so that many readers cost no more than one.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Returns the folders in whose queues turns wait, those that have waited longest first. Measures

@@ -92,7 +92,7 @@ pub(super) fn thumb(thumb: Option<Thumb>) -> v1::Thumb {
     }
 }
 
-/// Parses a thumb; `None` takes an earlier one back.
+/// Parses a thumb; `None` withdraws an earlier one.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for an unknown one.

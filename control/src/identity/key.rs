@@ -150,7 +150,7 @@ fn public_key(pem: &str) -> Option<(Algorithm, DecodingKey)> {
     }
 }
 
-/// The cryptography of `jsonwebtoken`, done by `ring` as all of ours. It signs nothing.
+/// The cryptography for `jsonwebtoken`, done by `ring` like all of ours. It signs nothing.
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
     verifier_factory: |algorithm, key| {

@@ -7,8 +7,8 @@ use futures_util::FutureExt as _;
 use std::{collections::HashMap, future::ready, time::Duration};
 use tokio::time::Instant;
 
-/// How long an unanswered commit may take, at most, for the ledger to repeat it. The repeat of a
-/// slower one would most likely take as long again.
+/// The ledger repeats a commit that failed without an answer within this time. A repeat of a slower
+/// one would most likely take as long again.
 const SLOW: Duration = Duration::from_millis(1_500);
 
 impl Ledger {

@@ -1,4 +1,4 @@
-//! The names of what controls and gateways tell about themselves, all in partition 0.
+//! The names of what controls and gateways report about themselves, all in partition 0.
 
 use super::Set;
 

@@ -22,9 +22,9 @@ use tonic::Streaming;
 
 /// How many turns an agent holds at a time.
 const CREDIT: u32 = 3;
-/// Of how many deltas most replies consist.
+/// How many deltas most replies have.
 const DELTAS: u64 = 4;
-/// Of how many deltas long replies consist. They come so fast that faults meet many at once.
+/// How many deltas long replies have. They come so fast that a fault affects many at once.
 const MANY_DELTAS: u64 = 30;
 /// How long an agent waits for an answer to its Hello.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ pub(super) fn reply(text: &str) -> String {
     (1..=deltas(text)).map(|seq| delta(text, seq)).collect()
 }
 
-/// Returns of how many deltas the reply to a message consists.
+/// Returns how many deltas the reply to a message has.
 fn deltas(text: &str) -> u64 {
     if text.ends_with('1') { MANY_DELTAS } else { DELTAS }
 }

@@ -21,7 +21,8 @@ use tokio::{sync::mpsc, time::sleep};
 const ITEMS: usize = 3_000;
 /// How long control may take for all of them, and to notice the end of another tenant's lease.
 const BOUND: Duration = Duration::from_secs(1);
-/// How much longer it may take for all of them if replicas vouch: each of its steps waits for one.
+/// How much longer it may take for all of them if commits wait for a replica: each of its steps
+/// does.
 const VOUCHED: Duration = Duration::from_secs(1);
 
 /// Checks that the due items of one tenant hold up nobody else, and are soon gone. `partition` is the

@@ -25,7 +25,7 @@ fn sets(tenants: u32, exponent: f64) -> Vec<Loads> {
     (0..SETS).map(of_set).collect()
 }
 
-/// Returns the load of each primary, as a part of the mean. As in a Cluster, each primary has a
+/// Returns the load of each primary, relative to the mean. As in a Cluster, each primary has a
 /// range of partitions of nearly the same length.
 fn of_primaries(partitions: &Loads, primaries: usize) -> Vec<f64> {
     let mut loads = vec![0.0; primaries];
@@ -36,8 +36,8 @@ fn of_primaries(partitions: &Loads, primaries: usize) -> Vec<f64> {
     loads.into_iter().map(|load| load / mean).collect()
 }
 
-/// Returns the cells of a table's row: the median over the sets of tenants of what `worst` makes of
-/// the loads of each number of primaries.
+/// Returns the cells of a table's row, one for each number of primaries: `worst` of the loads of
+/// the primaries, as the median over the sets of tenants.
 fn cells(sets: &[Loads], worst: impl Fn(&[f64]) -> f64) -> String {
     let cells = PRIMARIES.map(|primaries| {
         let mut worst: Vec<_> =
@@ -53,8 +53,8 @@ fn busiest(loads: &[f64]) -> f64 {
     loads.iter().copied().fold(0.0, f64::max)
 }
 
-/// Returns the load of the busiest machine once the worst one to lose is lost, if each machine has
-/// one primary and the replica of the primary before it.
+/// Returns the load of the busiest machine after the worst loss of one machine, if each has one
+/// primary and the replica of the primary before it.
 fn after_a_loss(loads: &[f64]) -> f64 {
     let next = loads.iter().cycle().skip(1);
     loads.iter().zip(next).map(|(own, other)| own + other).fold(0.0, f64::max)

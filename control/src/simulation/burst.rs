@@ -25,8 +25,9 @@ use tokio_stream::wrappers::ReceiverStream;
 const DISTANCE: Duration = Duration::from_millis(10);
 const FRAMES: usize = 300;
 const EVERY: Duration = Duration::from_millis(3);
-/// How late a frame may be at its reader. Its commit waits for the one before it, and each of the two
-/// may just miss a WAIT. That makes four round trips to the replica, and some time on the other ways.
+/// How late a frame may be at its reader. Its commit waits for the one before it, and each of the
+/// two may just miss a WAIT. That makes four round trips to the replica, plus the time that
+/// messages take between the other hosts.
 const LAG: Duration = Duration::from_millis(150);
 /// How long the reader waits for a frame that is late.
 const PATIENCE: Duration = Duration::from_secs(20);

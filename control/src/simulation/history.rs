@@ -37,7 +37,8 @@ pub(super) struct State {
     pub(super) deleted: BTreeSet<String>,
     /// Those whose deletion has returned.
     pub(super) gone: BTreeSet<String>,
-    /// The conversations that were assigned to a folder, and the steps from which on they were.
+    /// The conversations that were assigned to a folder, the folder, and the step of the
+    /// assignment.
     pub(super) assigned: BTreeMap<String, (String, u64)>,
     pub(super) delivered: BTreeMap<(String, u32), Delivered>,
     /// The attempts that were handed off, and the folders that they were handed off to.

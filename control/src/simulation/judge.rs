@@ -123,7 +123,7 @@ fn check_log(
     let said: Vec<_> = said.collect();
     let sent: Vec<_> = match first.delivery.as_str() {
         "" => messages.iter().map(|message| message.text.as_str()).collect(),
-        // What a webhook brought isn't shown, and it was one message.
+        // The log doesn't have the content of a webhook, and each delivery is one message.
         _ => vec![""],
     };
     // The last message may have been taken without an answer that the visitor got.

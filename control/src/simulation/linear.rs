@@ -1,5 +1,5 @@
-//! Whether what was seen of a link can be explained: whether all calls, each at some moment between
-//! its begin and its end, happened one after the other in an order that the link's state allows.
+//! Whether the calls on a link are linearizable: whether each call can have happened at one moment
+//! between its beginning and its end, in an order that the link's state allows.
 
 use std::collections::HashSet;
 
@@ -47,7 +47,7 @@ fn search(
         let first = left().map(|index| calls[index].returned).min().unwrap_or(u64::MAX);
         left().filter(|index| calls[*index].begun < first).collect()
     };
-    // What only sees the state can come as early as possible: that rules out nothing.
+    // A call that only sees the state can come as early as possible: that rules out no order.
     loop {
         let next = may_be_next(&done);
         let Some(seen) = next.into_iter().find(|index| calls[*index].did == Did::Saw(link)) else {
@@ -92,7 +92,7 @@ mod tests {
         assert!(!explained(&[(Set(Revoked), 1, 5), (Set(Open), 6, 8), taken(9, 10)]));
         assert!(explained(&[(Set(Paused), 1, 2), (Set(Open), 4, 8), taken(5, 6)]));
         assert!(!explained(&[(Set(Paused), 1, 2), (Set(Open), 7, 8), taken(4, 6)]));
-        // Who has seen the end of a pause knows that it doesn't go on.
+        // A pause whose end was seen can't be seen again.
         let seen = [(Set(Paused), 1, 2), (Set(Open), 3, 9), taken(4, 5)];
         assert!(!explained(&[&seen[..], &[(Saw(Paused), 6, 7)]].concat()));
         assert!(!explained(&[(Saw(Paused), 1, 2), (Set(Paused), 3, 4)]));

@@ -19,7 +19,7 @@ use tokio::{
 /// How many bytes may be under way in each direction of a connection.
 const BUFFER: usize = 64 << 10;
 
-/// One in so many chunks is lost on a lossy connection, and ends it.
+/// One chunk in this many is lost on a lossy connection, which ends it.
 const LOSS: u8 = 12;
 
 /// What happens on the connections to one host.

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 /// How long an operator waits for an answer of control.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a link works: longer than a run, but shorter than the steps of clocks.
+/// How long a link works: longer than a run, but shorter than a jump of the clock.
 const LIFETIME: Duration = Duration::from_secs(1_800);
 
 /// A link: its token, and the token's id.
@@ -25,7 +25,7 @@ pub(super) struct Issued {
     pub(super) id: String,
 }
 
-/// Issues a chat link that takes so many turns in a day; 0: any number.
+/// Issues a chat link that takes `turns_per_day` turns in a day; 0: any number.
 pub(super) async fn issue(
     operator: &Clients,
     rng: &mut Rng,
@@ -74,7 +74,7 @@ impl Operator {
         }
     }
 
-    /// Pauses links and resumes them, so many times.
+    /// Pauses links and resumes them, `times` times.
     pub(super) async fn pause(mut self, links: Arc<[Issued]>, times: usize) {
         for _ in 0..times {
             let link = self.rng.choice(links.iter()).expect("there are links").clone();

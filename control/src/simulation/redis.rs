@@ -97,7 +97,7 @@ impl Servers {
         self.state().model.clone()
     }
 
-    /// Makes the clock of both servers wrong by so many milliseconds.
+    /// Makes the clock of both servers wrong by `wrong_by` milliseconds.
     pub(super) fn set_clock(&self, wrong_by: i64) {
         let state = self.state();
         state.model.set_clock(wrong_by);

@@ -41,7 +41,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
-/// How many callers and messages may wait for replicas in a control, and how often that is checked.
+/// How many callers and messages of a control may wait for replicas. Checked every `STEP`.
 const MOST_QUEUED: usize = 512;
 const STEP: Duration = Duration::from_millis(100);
 /// How many controls run on one store.
@@ -64,14 +64,14 @@ pub(super) struct World {
     history: History,
     options: Options,
     running: BTreeMap<usize, Running>,
-    /// How many ways to Redis there were.
+    /// How many network hosts stand for Redis so far: one for each start of a control.
     ways: usize,
 }
 
 /// A control that runs.
 struct Running {
     store: Arc<Redis>,
-    /// The number that Redis has for this control.
+    /// The number of the host that this control reaches Redis at.
     way: usize,
     due: AbortHandle,
     /// Cancelled when the control is to stop.
@@ -85,7 +85,7 @@ impl World {
     pub(super) fn new(mut rng: Rng, history: History, replicas: usize, distance: Duration) -> Self {
         let _ = BEGUN.set(Instant::now());
         let flags = ["control", "--operator-key", OPERATOR_KEY, "--gateway-key", GATEWAY_KEY];
-        // A turn may be lost as often as the faults want.
+        // However often faults make agents lose a turn, it must not fail.
         let partitions = PARTITIONS.to_string();
         let more = ["--attempts", "1000", "--partitions", &partitions];
         let options = Flags::parse_from([&flags[..], &more].concat()).options;
@@ -166,7 +166,7 @@ impl World {
         self.running.get(&number).map(|running| running.store.clone())
     }
 
-    /// Returns the number that Redis has for a control, if the control runs.
+    /// Returns the number of the host that a control reaches Redis at, if the control runs.
     pub(super) fn way(&self, number: usize) -> Option<usize> {
         self.running.get(&number).map(|running| running.way)
     }
@@ -219,7 +219,7 @@ impl World {
     }
 }
 
-/// Notes if more waits for replicas than may.
+/// Notes a breach once more callers and messages than [`MOST_QUEUED`] wait for replicas.
 async fn watch_queues(store: Arc<Redis>, history: History) {
     while store.queued() <= MOST_QUEUED {
         sleep(STEP).await;

@@ -108,7 +108,7 @@ local ahead = nil -- logs with entries that no record refers to
 local function seq_of(entry)
   return tonumber(string.match(entry, '^%d+'))
 end
--- The place that a seq has in a log, counted from 0. The seqs of a log have no gaps.
+-- Returns the index of a seq in its log, counted from 0. The seqs of a log have no gaps.
 local function place_of(log, seq)
   local first = call('LINDEX', log, 0)
   return first and tonumber(seq) - seq_of(first) or 0

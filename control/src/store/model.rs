@@ -58,7 +58,7 @@ impl Model {
         Self { state, channels, begun_at, begun, set_by }
     }
 
-    /// Makes the clock wrong by so many milliseconds.
+    /// Makes the clock wrong by `wrong_by` milliseconds.
     pub(crate) fn set_clock(&self, wrong_by: i64) {
         self.set_by.store(wrong_by, Relaxed);
     }

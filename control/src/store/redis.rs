@@ -113,7 +113,7 @@ impl Redis {
         settings::must_not_evict(&self.servers).await
     }
 
-    /// Waits for what can vouch for the next commit or read; `None` if none must.
+    /// Waits for a voucher for the next commit or read; `None` if nothing waits for replicas.
     async fn voucher(&self, server: &Server) -> Result<Option<Voucher>, RedisError> {
         match &self.replicas {
             Some(replicas) => replicas.ready(server).await.map(Some),

@@ -125,7 +125,7 @@ mod tests {
     const SECOND: i64 = 1_000_000;
     const HOUR: i64 = 3_600 * SECOND;
 
-    /// Returns a clock that began at 1,000 s of uptime, when the other clock said 5,000 s.
+    /// Returns a clock that began at an uptime of 1,000 s, when the other clock read 5,000 s.
     fn clock() -> Steady {
         Steady::begin(Reading { said: 5_000 * SECOND, at: 1_000 * SECOND, slack: 0 }, 0)
     }

@@ -41,7 +41,8 @@ impl Record for Solved {
 /// Checks the proof of a message to `token`, and uses up its challenge.
 ///
 /// # Errors
-/// [`Refusal::NotProven`] if the proof is missing and needed in any case, or is not valid.
+/// [`Refusal::NotProven`] if the proof is not valid, or is missing although the link always asks
+/// for one.
 pub(super) fn check(tx: &mut Tx<'_>, token: &Token, proof: &str) -> Decision<Proof> {
     let (Some(asked), Some(key)) = (token.options.limits.proof_of_work, &token.proof_key) else {
         return Ok(Proof::Settled);

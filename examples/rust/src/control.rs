@@ -233,7 +233,7 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// The call failed.
     pub fn answer<T>(&self, called: Result<Response<T>, Status>) -> Result<T, ControlError> {
         called.map(Response::into_inner).map_err(|status| self.explain(status))
     }

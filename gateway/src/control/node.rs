@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// For how long a control that did not answer is asked only after all others.
+/// How long a control that did not answer is asked only after all others.
 const REST: Duration = Duration::from_secs(2);
 
 /// One control. Its unary calls and its Watch stream have separate connections, so that neither

@@ -41,7 +41,7 @@ struct Message {
 }
 
 impl Message {
-    /// Returns the text; the error is the type of a part that is none.
+    /// Returns the text. The error is the type of the first part that is not text.
     fn text(&self) -> Result<String, String> {
         let Value::Array(parts) = &self.content else {
             return Ok(self.content.as_str().unwrap_or_default().to_owned());

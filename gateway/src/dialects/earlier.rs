@@ -24,8 +24,9 @@ pub(super) fn conversation<'a>(
     metadata.rev().find_map(named).unwrap_or_else(|| of_thread().unwrap_or_default())
 }
 
-/// Returns the text of the message to post: the last one, which must be the user's. In an existing
-/// conversation, the agent knows the earlier ones. `list` is where the client has them.
+/// Returns the text to post: that of the last message, which must be the user's. In a new
+/// conversation, the earlier messages go before it; in an existing one, the agent knows them
+/// already. `list` names the client's field with the messages, for the error.
 pub(super) fn newest(
     mut all: Vec<Said>,
     conversation: &str,

@@ -89,7 +89,10 @@ const LANGUAGES = [
 
 const KINDS = ["comment", "name", "string", "number", "word", "added", "removed"];
 
-/** Makes one pattern of a language, with a group for each kind. Other words are taken whole, so that nothing in them counts. */
+/**
+ * Makes one pattern of a language, with a group for each kind. Other words are matched whole, so that nothing inside them is
+ * coloured.
+ */
 function patternOf({ word = "", anyCase, ...language }) {
   const words = word && String.raw`(?<![\w.$-])(?:${word.replaceAll(" ", "|")})(?![\w$-])`;
   const kinds = { number: NUMBER, ...language, word: words };

@@ -106,7 +106,7 @@ function makeRoom() {
   const { top } = question.element.getBoundingClientRect();
   const down = top - element.getBoundingClientRect().top;
   element.style.minHeight = `${down + log.clientHeight - ABOVE - BELOW}px`;
-  // The reader may have scrolled. Some browsers already have, by what has come above.
+  // The reader may have scrolled. Some browsers have already scrolled by the height that was added above.
   const moved = log.scrollTop - question.scrolled;
   const isThere = !(moved < -1 || moved > down - question.down + 1);
   if (down === question.down || !isThere) return;

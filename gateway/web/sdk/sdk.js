@@ -61,7 +61,7 @@ class Chat {
     return sent;
   }
 
-  /** Returns the reply of a turn, to read it after this frame. */
+  /** Returns the reply of a turn, to be read from the frame after `after`. */
   reply(turn, { after = "" } = {}) {
     return new Reply(this, turn, after);
   }

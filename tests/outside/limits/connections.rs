@@ -54,7 +54,7 @@ async fn a_call_without_a_key_is_refused_before_its_body(mut stack: Stack) {
     for refused in futures_util::future::join_all(posts).await {
         assert_eq!(reason(&refused.unwrap_err()), ErrorReason::KeyInvalid);
     }
-    // The kernel counts a peak only roughly, so that a later one may be less.
+    // The kernel measures peaks only roughly, so a later peak may read lower.
     let more = stack.process(Control(A)).peak_memory().saturating_sub(before);
     assert!(more < 40 << 20, "8 bodies of 15 MiB that nobody may send took {more} bytes");
 }

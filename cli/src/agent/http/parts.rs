@@ -25,7 +25,7 @@ pub(super) struct ReplyPart {
     pub(super) delta: Option<String>,
     /// Ends the current message with its finished form, or is a whole message.
     pub(super) message: Option<String>,
-    /// What was taken of models since the last such part.
+    /// The model tokens used since the last such part.
     pub(super) usage: Option<PartUsage>,
     /// Fails the turn. This is a sentence for the visitor, and `detail` is for the operator.
     pub(super) error: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct ResponsePart {
     status: Option<u32>,
     content_type: Option<String>,
     headers: Option<BTreeMap<String, String>>,
-    /// The body as text, or any other JSON value, which is the body itself.
+    /// The body: a string is sent as text, any other JSON value as JSON.
     body: Option<Value>,
 }
 
@@ -67,7 +67,7 @@ impl From<ResponsePart> for HttpResponse {
     }
 }
 
-/// How many tokens of models were taken.
+/// How many model tokens were used.
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct PartUsage {

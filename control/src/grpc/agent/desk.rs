@@ -103,7 +103,7 @@ impl Place {
                 self.desk.offered.notify_one();
                 claimed
             }
-            // The seat was given up: no more turns come.
+            // The desk has removed the seat, so no more turns come.
             None => std::future::pending().await,
         }
     }

@@ -4,7 +4,7 @@ use arizuko_proto::v1::{AgentFrame, Append, Finish, agent_frame::Body, attach_re
 use std::time::Duration;
 use tokio::{sync::mpsc::Receiver, time::timeout};
 
-/// After how many frames a commit takes no further Append.
+/// A commit with this many frames takes no further Append.
 const FRAMES_PER_COMMIT: usize = 256;
 /// How long an Accept waits for what follows it: agents that answer at once save a commit.
 const ACCEPT_WAITS: Duration = Duration::from_millis(10);

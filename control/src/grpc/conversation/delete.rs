@@ -16,7 +16,7 @@ use crate::{
 };
 use arizuko_proto::v1;
 
-/// After how many deleted turns a call leaves the rest to the next call.
+/// A call that has deleted this many turns leaves the rest to the next call.
 const TURNS: u32 = 2_000;
 /// How many conversations are read at a time.
 const AT_ONCE: usize = 50;

@@ -31,7 +31,7 @@ impl Place {
         Reverse((self.at, self.public_id.clone()))
     }
 
-    /// Whether a page that begins after this place can have the conversation at `place`.
+    /// Whether a page that begins after this place can contain the conversation at `place`.
     pub(super) fn is_before(&self, place: &Self) -> bool {
         match self.unsearched {
             0 => self.order() < place.order(),

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 const READ: usize = 50;
 /// How many places are read at a time: from one partition, or from each if all are read.
 const PLACES: (u32, u32) = (1_000, 50);
-/// A page that has looked at so many places ends, however few of them are selected.
+/// A page that has looked at this many places ends, however few of them are selected.
 const LOOKED_AT: usize = 10_000;
 
 /// Where a token stands in a list: the time when it was issued, and its name in the set of tokens.

@@ -13,11 +13,12 @@ use arizuko_proto::v1;
 use std::time::Duration;
 
 const DEFAULT_DAYS: u32 = 7;
-/// Of how many tokens the counts are added up, at most.
+/// How many tokens' counts one call adds up, at most.
 const MOST_TOKENS: usize = 100;
 
 impl Service {
-    /// Returns what those of the tokens did, all together, that are live and that the caller reaches.
+    /// Returns what those of the tokens did, all together, that are live and that the caller
+    /// reaches.
     pub(super) async fn stats(
         &self,
         caller: &Caller,

@@ -86,8 +86,8 @@ fn hmac(scheme: HmacScheme) -> v1::HmacScheme {
 /// Parses a webhook's options. Returns its sender's secrets beside them, not yet sealed.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] if no scheme or a filter's field is not named, a duration is negative, `dedupe_body` is false, or
-/// the secrets can't be the sender's.
+/// [`Refusal::Invalid`] if a scheme or the field of a filter is missing, a duration is negative,
+/// `dedupe_body` is false, or the secrets can't be the sender's.
 pub(in crate::grpc) fn parse_options(
     options: v1::HookOptions,
 ) -> Result<(HookOptions, Vec<String>), Refusal> {

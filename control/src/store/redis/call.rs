@@ -5,8 +5,7 @@ use crate::store::{Batch, Commit, Guard, Version, Write, channels::channel, fair
 use ::redis::{Arg, Cmd, RedisError, Value, from_redis_value};
 use std::collections::{HashMap, HashSet};
 
-/// How many arguments a call has room for from the start, and how many bytes: as many as a message
-/// takes.
+/// The room that a call begins with, in arguments and in bytes: enough for a message.
 const ARGS: usize = 192;
 const ARGS_BYTES: usize = 4 << 10;
 
