@@ -119,7 +119,7 @@ fn show_servers(
     console.table_with_red(head, rows.collect(), if is_terminal { silent } else { 0 })
 }
 
-/// Returns for how long a server has been silent, if it should have told about itself meanwhile.
+/// Returns how long a server has been silent, if that is longer than [`SILENT`].
 pub(crate) fn silence(server: &ServerStatus, now: Option<Timestamp>) -> Option<Duration> {
     let at = |time: Option<Timestamp>| SystemTime::try_from(time?).ok();
     let silence = at(now)?.duration_since(at(server.seen_at)?).ok()?;

@@ -81,7 +81,7 @@ enum Command {
     List {
         /// Only this folder and the folders below it
         folder: Option<String>,
-        /// Only JIDs that begin so, for example web:acme/
+        /// Only JIDs that begin with this, for example web:acme/
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         jid_prefix: String,
         /// Only what ends within this time, for example 7d

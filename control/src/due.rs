@@ -40,8 +40,8 @@ const ITEMS_PER_SWEEP: u32 = 128;
 /// How many due items one sweep takes of all partitions, at most. An item that becomes due
 /// meanwhile waits for the next sweep, so a sweep must be short.
 const MOST_PER_SWEEP: usize = 1_024;
-/// After how many sweeps to measure the queues, trim the audit log, and store the uses of keys and
-/// the numbers of refusals.
+/// Every this many sweeps, control measures the queues, trims the audit log, and stores the uses of
+/// keys and the numbers of refusals.
 const SWEEPS_PER_MEASUREMENT: u32 = 10;
 /// How many entries of the audit log each partition drops with each measurement, at most.
 const TRIMMED_ENTRIES: u32 = 500;

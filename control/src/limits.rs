@@ -59,7 +59,8 @@ pub struct Limits {
     /// Bytes of messages, with their replies, and of logos that are kept of one tenant.
     #[arg(long, env = "ARIZUKO_TENANT_BYTES", default_value_t = 16 << 30)]
     pub tenant_bytes: u64,
-    /// Tokens that a turn of a link with a budget of tokens counts as, until its agent has reported.
+    /// Tokens that a turn of a link with a budget of tokens counts as, until its agent has
+    /// reported.
     #[arg(long, env = "ARIZUKO_RESERVE_TOKENS", default_value_t = 4_000)]
     pub reserve_tokens: u64,
     /// Bytes of one frame of a reply.
@@ -68,7 +69,7 @@ pub struct Limits {
     /// Bytes of a turn's reply; a turn with a longer one ends as failed.
     #[arg(long, env = "ARIZUKO_TURN_BYTES", help_heading = "Limits on agents", default_value_t = 4 << 20)]
     pub turn_bytes: u64,
-    /// After how many losses by its agents a turn ends as failed.
+    /// How often agents may lose a turn: with this loss, it ends as failed.
     #[arg(long, env = "ARIZUKO_ATTEMPTS", help_heading = "Limits on agents", default_value_t = 5)]
     pub attempts: u32,
     /// How long a turn may be open.

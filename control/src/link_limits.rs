@@ -29,7 +29,7 @@ pub(crate) struct LinkLimits {
     pub(crate) turns_per_day: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) visitor_turns_per_day: Option<u32>,
-    /// How many tokens of models the turns of a day may take together.
+    /// How many model tokens the turns of a day may use together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tokens_per_day: Option<u64>,
 }

@@ -1,11 +1,11 @@
-//! The whole of control under faults: three controls on one Redis, with the real services, sessions,
-//! readers and due items, and the real store down to its connections, in a simulated network and time.
-//! Redis is a model that speaks its protocol. A run is determined by its seed, so that a failure can be
-//! run again; `tests/simulation/run --help` says how.
+//! The whole of control under faults: three controls on one Redis, with the real services,
+//! sessions, readers and due items, and the real store down to its connections, in a simulated
+//! network and time. Redis is a model that speaks its protocol. A run is determined by its seed, so
+//! that a failure can be run again; `tests/simulation/run --help` says how.
 //!
 //! At the end of a run every promise is checked: each message that was taken is answered once, with
-//! the whole reply, by those to whom it was handed off; each reader had each frame once, in order; a
-//! webhook's delivery makes one turn; no budget is overshot; what is deleted is gone; some order
+//! the whole reply, by those to whom it was handed off; each reader had each frame once, in order;
+//! a webhook's delivery makes one turn; no budget is overshot; what is deleted is gone; some order
 //! explains all that was taken, refused, paused and revoked; and everything goes on once the last
 //! fault has passed.
 
@@ -64,7 +64,7 @@ const SENDERS: usize = 2;
 const DELIVERIES: usize = 3;
 const PAUSES: usize = 3;
 const FAULTS: usize = 12;
-/// How many seconds the store's clock is ahead.
+/// How many seconds the store's clock is ahead (negative: behind).
 const CLOCKS: [i64; 4] = [0, 3_600, -120, -3_600];
 /// How long it takes until every control has noticed that the clock was set.
 const NOTICED: Duration = Duration::from_secs(4);
@@ -259,7 +259,8 @@ async fn fault(world: &mut World, history: &History, rng: &mut Rng, crashes: &[m
     }
 }
 
-/// Lets a control's open connections to Redis go silent for good, and checks that they are replaced.
+/// Lets a control's open connections to Redis go silent for good, and checks that they are
+/// replaced.
 async fn silence(world: &World, history: &History, number: usize) {
     let (Some(way), Some(store)) = (world.way(number), world.store(number)) else { return };
     history.say(&format!("the connections of control {number} to Redis go silent for good"));

@@ -98,7 +98,7 @@ pub(crate) struct Tx<'a> {
     known: &'a Known,
     /// Asked for records that aren't known, if hints may be used.
     hint: Option<Hint<'a>>,
-    /// The records that hints were used for.
+    /// The records that were read from hints.
     hinted: RefCell<HashMap<String, store::Record>>,
     seed: [u8; 32],
     drawn: u32,

@@ -26,7 +26,7 @@ export async function open(address: string, tls: SecureClientSessionOptions): Pr
   const endIn = (wait: number) => setTimeout(() => session.destroy(silent), wait);
   const connecting = endIn(CONNECTING);
   try {
-    // A control that hangs lets itself be connected to, but doesn't send this. One that ends may close the connection without an error.
+    // A control that hangs accepts connections, but doesn't send this. One that ends may close the connection without an error.
     const closed = once(session, "close").then(() => {
       throw silent;
     });
@@ -42,7 +42,7 @@ export async function open(address: string, tls: SecureClientSessionOptions): Pr
     session.ping(() => clearTimeout(waiting));
   }, PING);
   session.on("close", () => clearInterval(pings));
-  // Connect's own manager of sessions, in the versions for Node.js 20, can throw where nobody catches.
+  // The session manager in Connect's versions for Node.js 20 can throw where nobody catches it.
   const sessionManager = {
     authority: new URL(baseUrl).origin,
     request: async (method: string, path: string, headers: object) => session.request({ ...headers, ":method": method, ":path": path }),

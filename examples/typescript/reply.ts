@@ -60,7 +60,7 @@ export class Reply {
   write(text: string): void {
     if (typeof text !== "string") throw new TypeError(`a reply is text, not ${typeof text}`);
     const all = this.#half + text;
-    // Streams of models may split a character. Its first half waits for the other one.
+    // A model's stream may split a character. Its first half waits for the second.
     const end = /[\ud800-\udbff]/.test(all.slice(-1)) ? all.length - 1 : all.length;
     this.#half = all.slice(end);
     for (const [piece] of all.slice(0, end).matchAll(PIECES)) {
@@ -91,7 +91,7 @@ export class Reply {
     this.#put({ case: "title", value: text.slice(0, 120) });
   }
 
-  /** Says what the turn took of models in all, for its link's budget of tokens. */
+  /** Says how many model tokens the turn has used in all, for its link's budget. */
   usage(inputTokens: number, outputTokens: number): void {
     this.#usage = { inputTokens: BigInt(inputTokens), outputTokens: BigInt(outputTokens) };
   }

@@ -1,5 +1,5 @@
-//! `/openapi.json`: the paths as `openapi.json` has them, and the schemas of our own API's documents,
-//! which are made from their types.
+//! `/openapi.json`: the paths as `openapi.json` has them, and the schemas of our own API's
+//! documents, which are made from their types.
 
 use crate::{
     chat::Posted,
@@ -16,7 +16,7 @@ use std::{borrow::Cow, sync::LazyLock};
 pub(crate) static CONTRACT: LazyLock<String> = LazyLock::new(|| {
     let mut contract: Value =
         serde_json::from_str(include_str!("../openapi.json")).expect("the file is JSON");
-    // Generators of clients take what has a default for what is always there.
+    // Client generators assume that a field with a default is always present.
     let without_default = RecursiveTransform(|schema: &mut Schema| drop(schema.remove("default")));
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = Cow::Borrowed("/components/schemas");

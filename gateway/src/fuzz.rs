@@ -54,7 +54,7 @@ fn forwarded_for() {
         if let Some(forged) = headers(HeaderName::from_static("x-forwarded-for"), input) {
             let stranger = seen("9.9.9.9", &forged);
             assert_eq!(stranger, seen("9.9.9.9", &HeaderMap::new()), "only a proxy is believed");
-            // A client can put anything before the proxy's hop: it changes nothing.
+            // Whatever a client puts before the proxy's hop changes nothing.
             let passed_on = [input, b", 9.9.9.9"].concat();
             let name = HeaderName::from_static("x-forwarded-for");
             let passed_on = headers(name, &passed_on).expect("it was a header");

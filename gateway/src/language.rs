@@ -34,9 +34,9 @@ pub(crate) struct Language {
 
 #[derive(Debug, Deserialize)]
 struct Words {
-    /// Those that begin the page's script, as `words`.
+    /// The words that the page's script has as `words`.
     script: Value,
-    /// Those of the page itself, as HTML.
+    /// The words of the page itself, as HTML.
     page: HashMap<String, String>,
     /// The headings of problems by reason or status, and what a visitor can do.
     problem: HashMap<String, String>,

@@ -26,16 +26,16 @@ pub(crate) struct NewMessage {
     #[schemars(with = "Id")]
     #[serde(default, deserialize_with = "absent_is_empty")]
     pub(crate) conversation: String,
-    /// The turn whose message this one replaces: the last of the conversation, which has ended. Agents
-    /// then get a history without it.
+    /// The turn whose message this one replaces: the last of the conversation, which has ended.
+    /// Agents then get a history without it.
     #[schemars(with = "Id")]
     #[serde(default, deserialize_with = "absent_is_empty")]
     pub(crate) supersedes: String,
     /// Where the visitor writes, for the agent. Nobody checks it.
     #[serde(default)]
     pub(crate) page: Option<Page>,
-    /// The solution of a 428's challenge: ALTCHA's payload, the Base64 of the JSON {challenge, solution:
-    /// {counter, derivedKey}}. It is good for one message.
+    /// The solution of a 428's challenge: ALTCHA's payload, the Base64 of the JSON {challenge,
+    /// solution: {counter, derivedKey}}. It is good for one message.
     #[schemars(length(max = 4096))]
     #[serde(default, deserialize_with = "absent_is_empty")]
     pub(crate) altcha: String,
@@ -179,8 +179,8 @@ fn not_read(what: &str, error: &serde_json::Error) -> Problem {
     Problem::invalid(format!("{what}: {why}."))
 }
 
-/// Refuses a body that says, or begins with a mark, that it is in a certain character set. Only UTF-8
-/// without a mark is.
+/// Refuses a body whose Content-Type names a character set other than UTF-8, or that begins with a
+/// byte order mark.
 fn check_utf8(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let charset = kind.split(';').skip(1).find_map(|parameter| {

@@ -21,8 +21,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{slice, sync::Arc, time::Duration};
 
-/// How many bytes the messages of a turn have at most that are read without room for them: as JSON,
-/// they take less than an answer that isn't counted.
+/// Messages of a turn with at most this many bytes are read without room for them: as JSON, they
+/// are shorter than an answer that is counted.
 const SHORT_BYTES: u32 = 8 << 10;
 
 /// The longest `?wait=`: less than the 60 s after which many proxies give up.
@@ -40,8 +40,8 @@ impl WaitQuery {
     }
 }
 
-/// Reads a turn without its messages once it has ended, or once the wait is over or the gateway shuts
-/// down.
+/// Reads a turn without its messages once it has ended, or once the wait is over or the gateway
+/// shuts down.
 pub(crate) async fn within(
     gateway: &Gateway,
     link: &Link,

@@ -3,7 +3,7 @@
 use clap::{Arg, Command, Parser};
 use std::{collections::BTreeSet, env, ffi::OsString};
 
-/// Parses the command line of a program that serves, and exits if it is wrong. Returns also the
+/// Parses the command line of a program that serves, and exits if it is wrong. Also returns the
 /// names of variables that look like the program's and that it doesn't read.
 pub fn parse<P: Parser>() -> (P, Vec<String>) {
     let command = P::command();

@@ -16,7 +16,7 @@ use arizuko_proto::v1::{Accept, Turn, attach_request::Message as Said};
 use std::time::{Duration, Instant};
 use tokio::{task::JoinSet, time::interval_at};
 
-/// How long the replica's data takes to it. Its word that it has them takes no time.
+/// How long data takes to reach the replica. Its acknowledgements take no time.
 const ROUND_TRIP: Duration = Duration::from_millis(5);
 /// A message whose answer is the event stream of its turn.
 const HEADERS: &str = "content-type: application/json\r\naccept: text/event-stream\r\n";

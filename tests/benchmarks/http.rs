@@ -50,7 +50,8 @@ impl Connection {
         status
     }
 
-    /// Reads on until the response has `text` in what was not yet consumed; consumes through it.
+    /// Reads until the unconsumed part of the response contains `text`, and consumes it to the end
+    /// of `text`.
     pub(crate) async fn wait_for(&mut self, text: &[u8]) {
         loop {
             if let Some(at) = find(&self.buffer, text) {
@@ -61,7 +62,7 @@ impl Connection {
         }
     }
 
-    /// Reads on until the response has a number after `text`; consumes through `text`.
+    /// Reads until the response has a number after `text`, and consumes it to the end of `text`.
     pub(crate) async fn number_after(&mut self, text: &[u8]) -> u64 {
         self.wait_for(text).await;
         loop {

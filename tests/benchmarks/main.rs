@@ -1,8 +1,9 @@
 //! How fast arizuko is, as ratios to floors that run beside it. Started by `tests/bench`.
 //!
 //! Every row alternates between what it measures and its floors, several rounds long, and is the
-//! median of the rounds' ratios: on a shared machine only what is measured side by side compares.
-//! The load comes from this program; the floors are this program, too, as processes of their own.
+//! median of the rounds' ratios: on a shared machine, only values that were measured side by side
+//! can be compared. The load comes from this program; the floors are this program, too, as
+//! processes of their own.
 
 #![expect(clippy::print_stdout, reason = "it prints its results")]
 
@@ -19,7 +20,7 @@ mod servers;
 use report::Report;
 use std::{env, fs, time::Duration};
 
-/// How long and how often everything is measured.
+/// How long, how often and at what size everything is measured.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
     /// How long one measurement takes.
@@ -31,7 +32,7 @@ pub(crate) struct Plan {
     pub(crate) links: usize,
     /// How many turns are overdue at once.
     pub(crate) overdue: usize,
-    /// After how long they are: longer than posting them takes.
+    /// How soon they are overdue: not before all are posted.
     pub(crate) deadline: Duration,
 }
 

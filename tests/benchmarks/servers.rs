@@ -25,7 +25,7 @@ use tokio::{net::TcpListener, process::Command, time::sleep};
 const OPERATOR_KEY: &str = "bench-operator-key-0123456789012345678901234";
 const GATEWAY_KEY: &str = "bench-gateway-key-01234567890123456789012345";
 
-/// All limits on how much one address or link may do are out of the way.
+/// Settings that lift all limits on how much one address or link may do.
 const SETTINGS: [(&str, &str); 15] = [
     ("ARIZUKO_LINK_RATE", "100000000"),
     ("ARIZUKO_ADDRESS_RATE", "100000000"),
@@ -92,7 +92,8 @@ impl Topology {
         Self::on(Some(redis), folder, settings).await
     }
 
-    /// The same with a replica that vouches for every commit, and to which data take `distance`.
+    /// The same with a replica that must have every commit, and which data takes `distance` to
+    /// reach.
     pub(crate) async fn with_replica(distance: Duration) -> Self {
         let folder = TempDir::new().expect("there is room for a folder");
         let primary = redis(folder.path(), &[]).await;

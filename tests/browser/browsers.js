@@ -52,7 +52,7 @@ function teachSessions(prototype) {
   prototype.send = function (method, parameters) {
     return method === "emulation.setMediaFeaturesOverride" ? Promise.resolve({}) : send.call(this, method, parameters);
   };
-  // Firefox tells no id of a download, and playwright ignores one without.
+  // Firefox gives no id for a download, and playwright ignores a download without one.
   prototype.dispatchMessage = function (message) {
     if (message.method?.startsWith("browsingContext.download")) message.params.download ??= message.params.url;
     return dispatchMessage.call(this, message);
@@ -73,7 +73,7 @@ let launched;
 
 /** Opens a page in a profile of its own, until the test ends. All tests of a process share a browser. */
 export async function open(t, given = {}) {
-  // To draw what moves takes a sixth of the processor's time, and nobody looks.
+  // Drawing animations takes a sixth of the processor's time, and nobody sees them.
   const options = { reducedMotion: "reduce", ...given };
   launched ??= launch();
   const started = await launched;
@@ -86,7 +86,7 @@ export async function open(t, given = {}) {
   return page;
 }
 
-/** Teaches playwright's page what it doesn't do in Firefox by itself. */
+/** Makes playwright's page do what it doesn't do by itself in Firefox. */
 function teachPage(page) {
   const { sessionId } = page._session;
   page.rawTouchscreen.tap = (_, x, y) => {

@@ -23,7 +23,7 @@ test("a keyboard that covers and moves the page, as on iOS, leaves the composer 
   const { url } = await echoLink(t);
   const visitor = await visit(t, "about:blank", { viewport: { width: 390, height: 660 }, isMobile: true, hasTouch: true });
   const { page } = visitor;
-  // No browser here has such a keyboard: this one tells of it as iOS does.
+  // No browser here has a touch keyboard: this imitates one as iOS reports it.
   await page.addInitScript(() => {
     const seen = { height: innerHeight, offsetTop: 0 };
     for (const name of Object.keys(seen)) Object.defineProperty(VisualViewport.prototype, name, { get: () => seen[name] });

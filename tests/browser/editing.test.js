@@ -64,7 +64,7 @@ test("Escape leaves the message as it is", async (t) => {
 
 test("a change that comes too late is a new message", async (t) => {
   const { url } = await echoLink(t);
-  // Behind this proxy the page doesn't hear of what another one sends.
+  // Behind this proxy the page doesn't hear of what another page sends.
   const held = await proxy(t, url, { buffering: true });
   const visitor = await visit(t, held.url);
   await visitor.say("first");

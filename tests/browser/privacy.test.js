@@ -172,7 +172,8 @@ test("the page carries on without its style, with JavaScript and without", async
   const { url } = await echoLink(t);
   for (const javaScriptEnabled of [true, false]) {
     const visitor = await visit(t, "about:blank", { javaScriptEnabled });
-    // As that of another version: it is in the page itself only as long as that has no messages.
+    // The style is missing, as when another version serves it. The page contains its style only while it has no
+    // messages.
     await visitor.page.route(/\/assets\/.*\.css$/, (route) => route.fulfill({ status: 404 }));
     await visitor.page.goto(url);
     for (const text of ["tea", "cake"]) {

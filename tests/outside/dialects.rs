@@ -94,7 +94,7 @@ async fn revoking_the_link_ends_each_in_its_own_words(stack: Stack) {
         agent.append(&mut held, delta("m1", "so far")).await;
     }
     for (client, library) in clients.iter_mut().zip(ALL) {
-        // MCP's have nothing to show before the end.
+        // MCP's libraries show nothing before the end.
         if !matches!(library, Library::McpPython | Library::McpNode) {
             while client.told().await["text"] != "so far" {}
         }
@@ -124,7 +124,7 @@ async fn revoking_the_link_ends_each_in_its_own_words(stack: Stack) {
         let mut later = library.start(&stack, &[order(library, &stack, &link, "hello")]);
         let (text, end) = later.rest().await;
         assert_eq!(text, "");
-        // A2A's can't read the link's card.
+        // A2A's libraries can't read the link's card.
         let (reason, no_card) = ("TOKEN_INVALID", "401");
         assert!(
             end["error"].as_str().is_some_and(|e| e.contains(reason) || e.contains(no_card)),

@@ -1,5 +1,5 @@
-//! Floods: a sender who keeps exceeding a limit of docs/limits.md makes the service hold little more
-//! memory, and other visitors are answered about as fast as usual.
+//! Floods: a sender who keeps exceeding a limit of docs/limits.md makes the service hold little
+//! more memory, and other visitors are answered about as fast as usual.
 
 mod agents;
 mod control;
@@ -18,13 +18,13 @@ use std::cell::Cell;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tonic::{service::interceptor::InterceptedService, transport::Endpoint};
 
-/// How much more memory the service may take during a flood. 64 MiB is what one address may make the
-/// gateway hold (`--address-body-bytes`); the rest is control's, and what the allocators keep.
+/// How much more memory the service may take during a flood. 64 MiB is what one address may make
+/// the gateway hold (`--address-body-bytes`); the rest is control's, and what the allocators keep.
 const MEMORY: u64 = 160 << 20;
 /// How long an answer may take however fast answers usually are: on a slow machine that also runs
 /// other tests, they can take that long.
 const FLOOR: Duration = Duration::from_secs(2);
-/// For how many answers the honest visitor waits, one after the other.
+/// How many answers the honest visitor waits for, one after the other.
 const ANSWERS: usize = 5;
 /// Lets one flood come from many addresses.
 const PROXY: (&str, &str) = ("ARIZUKO_TRUSTED_PROXY", "127.0.0.1/32");
@@ -85,9 +85,10 @@ impl Scene {
         waits[ANSWERS / 2]
     }
 
-    /// Runs `wave` again and again until the honest visitor has all answers and at least one wave has
-    /// returned `true`: it has reached the bound that it floods. Asserts that the answers were not
-    /// much slower than usual, and that the memory of the gateway and of control grew by little.
+    /// Runs `wave` again and again until the honest visitor has all answers and at least one wave
+    /// has returned `true`: it has reached the bound that it floods. Asserts that the answers were
+    /// not much slower than usual, and that the memory of the gateway and of control grew by
+    /// little.
     async fn withstands(&mut self, mut wave: impl AsyncFnMut(&Self) -> bool) {
         let before = self.peak_memory();
         let (is_over, was_reached) = (Cell::new(false), Cell::new(false));

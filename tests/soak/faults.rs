@@ -4,7 +4,7 @@ use crate::Dice;
 use arizuko_tests::prelude::*;
 
 const AGENTS: usize = 3;
-/// By how much clocks are wrong, in seconds.
+/// How many seconds the clocks are ahead (negative: behind).
 const CLOCKS: [i64; 4] = [0, 3_600, -120, -3_600];
 
 /// A stack, its agents, and the faults that it can have.

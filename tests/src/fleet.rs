@@ -312,8 +312,8 @@ impl Server {
         let (name, port) = (format!("redis-{number}"), free_port());
         let files = folder.join(&name);
         fs::create_dir_all(&files).expect("the stack's folder is ours");
-        // Sentinels write into this file what they make of the server, so that it is still that
-        // when it comes back.
+        // Sentinels write the server's role into this file, so that the server still has it after a
+        // restart.
         let config = flags.join(" ").replace("--", "\n");
         fs::write(files.join(CONFIG), config).expect("the stack's folder is ours");
         let process = serve((&name, port), &files, logs).await;

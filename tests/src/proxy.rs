@@ -45,7 +45,7 @@ struct Faults {
     silent_subscribers_before: u64,
     /// How much later each answer passes.
     delay: Duration,
-    /// By how many seconds Redis's clock is wrong.
+    /// How many seconds Redis's clock is ahead (negative: behind).
     clock_shift: i64,
 }
 

@@ -100,9 +100,9 @@ impl Apply {
     }
 
     /// Splits the routes into tables. If a folder is named or the key has one, there is one table.
-    /// With an operator's key there is one for each root folder in the file. With `--all`, the other
-    /// root folders get empty tables, which delete their routes. Returns also the root folders that
-    /// keep their routes.
+    /// With an operator's key there is one for each root folder in the file. With `--all`, the
+    /// other root folders get empty tables, which delete their routes. Also returns the root
+    /// folders that keep their routes.
     async fn tables(
         &self,
         control: &Control,

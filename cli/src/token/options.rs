@@ -54,7 +54,8 @@ pub(super) struct Options {
     /// How many messages may come in one burst [default: the number in --rate]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     burst: Option<u32>,
-    /// How many messages of each visitor, or of a webhook, may be waiting for the end of their reply
+    /// How many messages of each visitor, or of a webhook, may be waiting for the end of their
+    /// reply
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max_open_turns: Option<u32>,
     /// Site whose pages may call the link and embed a chat, for example https://acme.com; repeatable
@@ -63,7 +64,7 @@ pub(super) struct Options {
     /// How many messages to take in a day of UTC, from all visitors together
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     max_turns_per_day: Option<u32>,
-    /// How many tokens of models the replies to a day's messages may take together, as their agents
+    /// How many model tokens the replies to a day's messages may use together, as their agents
     /// report them, for example 1M/day
     #[arg(long, value_name = "N", value_parser = tokens)]
     budget_tokens: Option<u64>,

@@ -29,7 +29,7 @@ pub(crate) struct Model {
     channels: Channels,
     begun_at: Millis,
     begun: Instant,
-    /// By how much the clock was set since then, in milliseconds.
+    /// How many milliseconds the clock was set forward since then.
     set_by: AtomicI64,
 }
 

@@ -29,7 +29,8 @@ impl Tx<'_> {
         }
     }
 
-    /// Refuses the batch like this, and not as [`Refusal::RateLimited`], if the bucket has no room.
+    /// If the bucket has no room, refuses the batch with `refusal` in place of
+    /// [`Refusal::RateLimited`].
     pub(crate) fn refuse_at(&mut self, bucket: String, refusal: Refusal) {
         self.full.entry(bucket).or_insert(refusal);
     }

@@ -1,8 +1,9 @@
-//! Budgets: how many turns, and how many tokens of models, a link takes in a day.
+//! Budgets: how many turns a link takes in a day, and how many model tokens they use.
 //!
 //! Each link has counters for each day of UTC. A new turn is counted in the commit that takes its
-//! message, which is refused if a counter would pass its budget: so no number of controls overshoots
-//! it. What the turn's agent reports in the end counts for the day on which the turn began.
+//! message, which is refused if a counter would pass its budget: so no number of controls
+//! overshoots it. What the turn's agent reports in the end counts for the day on which the turn
+//! began.
 
 use super::{
     Turn,
@@ -72,7 +73,7 @@ pub(super) fn charge(
         Some(visitor) if limits.visitor_turns_per_day.is_some() || was_active.day() != day => {
             charge_visitor(tx, token, day, visitor)
         }
-        // Who goes on in a conversation of today has been counted.
+        // A visitor who continues a conversation of today has been counted already.
         _ => {
             daily::begin(tx, &token.id, day);
             Ok(())

@@ -18,21 +18,21 @@ pub(crate) const KEPT_DAYS: u32 = 35;
 pub(crate) enum Counted {
     /// Turns that were begun for an agent.
     Turns,
-    /// Addresses that have begun some.
+    /// Addresses that have begun turns.
     Visitors,
     /// Turns that have ended with a frame of an agent.
     Answered,
-    /// Milliseconds until the first frames of these.
+    /// The time to the first frames of answered turns, in milliseconds.
     FirstFrame,
     /// Turns that have failed or expired.
     Failed,
     /// Messages that were refused.
     Refused,
-    /// Tokens of models that the turns took, or that are reserved for them.
+    /// Model tokens that the turns used, or that are reserved for them.
     Tokens,
-    /// Turns whose visitors say that the reply was good.
+    /// Turns whose reply the visitor has rated as good.
     ThumbsUp,
-    /// Turns whose visitors say that the reply was bad.
+    /// Turns whose reply the visitor has rated as bad.
     ThumbsDown,
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn begin(tx: &mut Tx<'_>, token: &TokenId, day: Day) {
     tx.schedule(&Due::Day(token.clone(), day), day.end() + kept);
 }
 
-/// Counts how a turn has ended that an agent was to answer.
+/// Counts the end of a turn that an agent was to answer.
 pub(super) fn count_end(tx: &mut Tx<'_>, turn: &Turn, outcome: Outcome) {
     let (token, begun) = (&turn.origin.token, turn.origin.created_at);
     if let Some(first) = turn.first_frame_at.filter(|_| !turn.origin.unasked) {

@@ -24,8 +24,8 @@ enum Same {
     IdAndHeader(&'static str),
 }
 
-/// The headers in which known senders name a delivery, the most certain first. The first header
-/// that a delivery has counts.
+/// The headers in which known senders name a delivery, the most certain first. The first one that a
+/// delivery has is used.
 const KNOWN_HEADERS: [(&str, Same); 13] = [
     // A draft standard names this header. GitLab sends it from version 17.4 on.
     ("idempotency-key", Same::IdOrRefuse),

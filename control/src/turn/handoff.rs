@@ -18,8 +18,8 @@ use crate::{
     transaction::{Decision, Tracked, Tx},
 };
 
-/// After how many moves a handoff ends the turn as failed, so that two agents cannot move it back
-/// and forth for ever.
+/// A handoff of a turn that has moved this often ends it as failed, so that two agents cannot move
+/// it back and forth for ever.
 const MAX_MOVES: u32 = 20;
 
 /// An agent's request to hand off its turn.

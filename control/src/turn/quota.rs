@@ -1,8 +1,8 @@
 //! Counts the bytes of messages that are kept, by link and by tenant, and limits them.
 //!
-//! A turn counts from its message until it is deleted: the bytes of its message, of its reply and of
-//! the visitor's comment on it, and a fixed number for its records. Frames hold the same text for a shorter time and don't
-//! count.
+//! A turn counts from its message until it is deleted: the bytes of its message, of its reply and
+//! of the visitor's comment on it, and a fixed number for its records. Frames hold the same text
+//! for a shorter time and don't count.
 
 use super::{Turn, exchange::Exchange};
 use crate::{
@@ -40,8 +40,8 @@ pub(super) fn add_reply(tx: &mut Tx<'_>, exchange: &mut Exchange, reply: usize) 
     }
 }
 
-/// Counts what a turn that has ended has grown by, or shrunk. It is never refused: whatever grows has
-/// a limit of its own.
+/// Counts by how much a turn has grown or shrunk since its end. It is never refused: whatever grows
+/// has a limit of its own.
 pub(super) fn change(tx: &mut Tx<'_>, turn: &mut Turn, by: i64) -> Decision<()> {
     let id = turn.conversation.clone();
     let conversation = tx.get_tracked::<Conversation>(&id)?;

@@ -255,7 +255,7 @@ pub(crate) struct Finish {
     pub(crate) failed: bool,
     pub(crate) error: String,
     pub(crate) detail: String,
-    /// How many tokens of models the turn took; `None`: unknown.
+    /// How many model tokens the turn used; `None`: unknown.
     pub(crate) tokens: Option<u64>,
 }
 

@@ -78,7 +78,7 @@ class Reply:
         self._put(pb.AgentFrame(title=text[:120]))
 
     def usage(self, input_tokens: int, output_tokens: int) -> None:
-        """Says what the turn took of models in all, for its link's budget of tokens."""
+        """Says how many model tokens the turn has used in all, for its link's budget."""
         self._usage = pb.Usage(input_tokens=input_tokens, output_tokens=output_tokens)
 
     def hand_off(self, folder: str = "", note: str = "", *, conversation: bool = False) -> None:

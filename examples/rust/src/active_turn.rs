@@ -39,7 +39,7 @@ pub(super) struct Work {
     /// How the turn ended, set before `cancelled`. If the turn was cancelled because its reply grew
     /// too long, this stays unset.
     pub(super) ending: Arc<OnceLock<Ending>>,
-    /// What the handler took of models; `None` if it has reported nothing.
+    /// The model tokens that the handler used; `None` if it has reported nothing.
     pub(super) usage: Arc<Mutex<Option<Usage>>>,
     /// Room for bytes that control has not acknowledged.
     pub(super) window: Arc<Semaphore>,

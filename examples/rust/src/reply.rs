@@ -109,7 +109,7 @@ impl Reply {
         self.send(Piece::Response(response)).await
     }
 
-    /// Adds to what the turn takes of models.
+    /// Adds to the model tokens that the turn uses.
     pub fn usage(&self, input_tokens: u64, output_tokens: u64) {
         // Nothing that can panic runs under this lock.
         let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +180,7 @@ pub(super) struct Frames {
     has_begun: bool,
     /// The text of the current message that is in no frame yet.
     text: String,
-    /// When that text becomes a frame at the latest.
+    /// The latest time at which that text becomes a frame.
     deadline: Instant,
 }
 

@@ -35,7 +35,7 @@ struct Message {
     role: String,
     #[serde(default)]
     content: Value,
-    /// In our own messages, what they began with. In others, anything.
+    /// In our own messages, the metadata that they began with. In others, anything.
     #[serde(default)]
     metadata: Value,
 }

@@ -41,7 +41,7 @@ struct Chat {
     messages: Vec<Message>,
     #[serde(default)]
     trigger: String,
-    /// What to make anew, if the trigger is that: the id of a turn, or anything.
+    /// With the trigger to regenerate, what to make anew: a turn's id, or anything else.
     #[serde(default, rename = "messageId")]
     message_id: Option<String>,
     #[serde(default)]

@@ -61,8 +61,8 @@ async fn serve(
     let (body, _share) = read_body(&gateway, &link, visitor, &headers, body).await?;
     // Not every request makes a call to control that checks the token.
     gateway.control.resolve(link.access()).await?;
-    // Without the path, which has the secret, and without headers that the SDK has no use for. It
-    // wants any host.
+    // Without the path, which has the secret, and without headers that the SDK has no use for. The
+    // SDK needs a host, whichever it is.
     let mut request =
         Request::post("http://gateway/").body(Full::new(body)).map_err(|_| Problem::busy())?;
     let needed =
@@ -71,7 +71,7 @@ async fn serve(
     request.headers_mut().extend(kept.map(|(name, value)| (name.clone(), value.clone())));
     let room = Arc::default();
     let tools = Tools { gateway, link, visitor, room: Arc::clone(&room) };
-    // `check_host` and `check_origin` have looked at those headers.
+    // `check_host` and `check_origin` have checked those headers.
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)

@@ -34,7 +34,7 @@ pub(super) trait Dialect: Send + 'static {
             self.text(&Piece { id, text, begins: true }, out);
         }
     }
-    /// Notes the cursor of the frame of which the next calls write.
+    /// Notes the cursor of the frame that the next calls are about.
     fn at(&mut self, _: pb::Cursor) {}
     fn text(&mut self, piece: &Piece<'_>, out: &mut String);
     /// Writes what the agent is doing.
@@ -71,7 +71,7 @@ impl<D: Dialect> Reply<D> {
         Self { has: Some(has), ..Self::new(dialect, Growth::default(), String::new(), None) }
     }
 
-    /// Takes a frame that the client has, unless its log is another one.
+    /// Notes a frame that the client has. Breaks if the client's frame is from another log.
     fn skip(&mut self, frame: &pb::Frame, has: pb::Cursor, out: &mut String) -> ControlFlow<()> {
         if frame.cursor.is_some_and(|cursor| cursor.seq == has.seq && cursor.tag != has.tag) {
             self.dialect.failed(&Problem::taken_back(), out);

@@ -1,6 +1,7 @@
 //! `event: html`, for the page: the messages of a stream, rendered as HTML.
 //!
-//! These events derive from the numbered ones and have no id, so they don't change a reader's cursor.
+//! These events derive from the numbered ones and have no id, so they don't change a reader's
+//! cursor.
 
 use crate::{
     gateway::Gateway,
@@ -22,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(60);
 /// How much text of unfinished messages a stream keeps. A turn that has more is rendered message by
 /// message, as each is finished.
 const MOST_BYTES: usize = 128 * 1024;
-/// What a message counts as in that, besides its text.
+/// How many bytes of [`MOST_BYTES`] a message takes besides its text.
 const MESSAGE_BYTES: usize = 512;
 /// A rendering that takes long is followed by a pause of this many times as long.
 const PAUSE_TIMES: u32 = 10;
@@ -45,8 +46,8 @@ struct Unfinished {
     /// The text of each message, by its id, as it was when this stream met the turn: up to frame
     /// `seen`.
     earlier: HashMap<String, String>,
-    /// The last frame that `earlier` includes. `u32::MAX`: the text so far is not known or too long,
-    /// so no delta is rendered until a restart.
+    /// The last frame that `earlier` includes. `u32::MAX`: the text so far is not known or too
+    /// long, so no delta is rendered until a restart.
     seen: u32,
     due: Option<Instant>,
     /// How long the last rendering took.
@@ -108,8 +109,8 @@ impl Html {
         }
     }
 
-    /// Starts a turn. If the frame isn't the turn's first, asks control for the text so far, without
-    /// which a delta can't be rendered.
+    /// Starts a turn. If the frame isn't the turn's first, asks control for the text so far,
+    /// without which a delta can't be rendered.
     async fn begin(&self, frame: &pb::Frame) -> Unfinished {
         if frame.n <= 1 {
             return Unfinished::default();

@@ -14,8 +14,8 @@ use std::time::Duration;
 const POLICY: HeaderValue =
     HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");
 
-/// Returns the `?wait=` of a delivery, in whole seconds. Anything else is a parameter of the sender's
-/// own.
+/// Returns the `?wait=` of a delivery, in whole seconds. Anything else is a parameter of the
+/// sender's own.
 pub(super) fn asked_wait(uri: &Uri) -> Option<Duration> {
     let seconds = parameter(uri, "wait")?.parse().ok()?;
     Some(Duration::from_secs(seconds).min(turn::MAX_WAIT))
@@ -28,8 +28,8 @@ pub(super) fn links_wait(posted: &pb::PostMessageResponse) -> Duration {
 }
 
 /// Answers with the agent's response if it comes within the wait, with the reply if the turn ends
-/// without one, and otherwise with 202. Without a permit, one is needed for the wait; if the address
-/// has too many, the delivery is not waited for.
+/// without one, and otherwise with 202. If there is no `permit` yet, takes one for the wait; if the
+/// address has too many, doesn't wait.
 pub(super) async fn within(
     gateway: &Gateway,
     link: &Link,

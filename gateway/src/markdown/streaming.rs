@@ -9,8 +9,8 @@ use std::{
 /// How many bytes of HTML a short message may cost, however it is formatted.
 const SPARE_BYTES: usize = 2 * 1024;
 
-/// A message that is being written. A block is final once a complete line starts the next block. Only
-/// the text after the last final block is parsed again.
+/// A message that is being written. A block is final once a complete line starts the next block.
+/// Only the text after the last final block is parsed again.
 #[derive(Default)]
 pub(crate) struct Streaming {
     text: String,
@@ -30,8 +30,8 @@ pub(crate) struct Streaming {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Patch {
     pub(crate) block: usize,
-    /// How much of the first block's HTML stays, at its start and at its end, in UTF-16 code units. The
-    /// first of `html` goes between.
+    /// How much of the first block's HTML stays, at its start and at its end, in UTF-16 code units.
+    /// The first of `html` goes between.
     pub(crate) keep: usize,
     pub(crate) tail: usize,
     /// The HTML of the blocks, except for the parts of the first block that stay.
@@ -124,7 +124,7 @@ fn line_start(text: &str, at: usize) -> usize {
 }
 
 impl Patch {
-    /// Compares blocks, of which `first` is the number of the first.
+    /// Compares the blocks from number `first` on.
     fn between(first: usize, old: &[impl AsRef<str>], new: &[impl AsRef<str>]) -> Option<Self> {
         let pairs = old.iter().zip(new);
         let same = pairs.take_while(|(old, new)| old.as_ref() == new.as_ref()).count();

@@ -5,7 +5,7 @@ use pulldown_cmark::{Event, Tag, TagEnd};
 use std::{borrow::Cow, ops::Range};
 
 const MARKERS: [char; 4] = ['*', '_', '~', '`'];
-/// How many marks may be open for the end of a text to be completed. More than that is not markup.
+/// The end of a text is completed if at most this many marks are open. More are not markup.
 const MOST_OPEN: usize = 3;
 
 /// Closes what the last block of a half-written text leaves open: `**bol` becomes `**bol**`, and
@@ -13,7 +13,7 @@ const MOST_OPEN: usize = 3;
 pub(super) fn complete(block: &str) -> Cow<'_, str> {
     let written = block.trim_end_matches(MARKERS);
     let Some(Ending { link, open }) = ending(written) else {
-        // In code, only its end is a mark.
+        // In code, only the marker that ends it is markup.
         return if block.ends_with('`') { written.to_owned().into() } else { block.into() };
     };
     let mut text = written.trim_end().to_owned();
@@ -91,8 +91,8 @@ fn link(text: &str, bracket: usize) -> Option<Link> {
     Some(Link { start: bracket - usize::from(is_image), label: from..from + label.len() })
 }
 
-/// Notes the marks in a part of a text: each opens something, or closes what the same mark has opened.
-/// Returns how far it has read: to the end of the last run of marks.
+/// Notes the marks in a part of a text: each opens something, or closes what the same mark has
+/// opened. Returns how far it has read: to the end of the last run of marks.
 fn read_marks(text: &str, part: Range<usize>, open: &mut Vec<Range<usize>>) -> usize {
     let mut at = part.start;
     while let Some(found) = text.get(at..part.end).and_then(|rest| rest.find(MARKERS)) {

@@ -175,7 +175,7 @@ function markdown(title, turns) {
   return `${parts.join("\n\n")}\n`;
 }
 
-/** When everything was last forgotten, as a number. */
+/** The time of the last `forget`, as text. */
 const era = () => quietly(() => localStorage.getItem(eraPlace)) ?? "0";
 
 /** What the browser keeps of a conversation. */

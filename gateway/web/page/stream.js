@@ -56,7 +56,8 @@ class Stream {
     switch (name) {
       case "user":
         this.thread.arrive({ turn_id: data.turn_id, status: "queued", user: data });
-        // A message that nobody answers ends with the frame that follows at once: on a busy machine, in a quarter of a second.
+        // If nobody answers the message, the frame that ends its turn follows at once, on a busy machine within a quarter of a
+        // second.
         return setTimeout(() => this.thread.draw(), 250);
       case "html":
         return this.thread.turns

@@ -46,7 +46,7 @@ class Thread {
     return this.turns.find((turn) => turn.open);
   }
 
-  // A reload finds its state in the tab's own history entry, which no browser setting forbids.
+  // A reload finds its state in the tab's history entry, which no browser setting blocks.
 
   remember() {
     if (this.closed) return;

@@ -82,7 +82,9 @@ function noticeNews() {
   news = true;
 }
 
-/** How far from the log's top a question is that was sent, and how much is below the thread. */
+/**
+ * How far below the log's top a question is shown once it is sent, and how much room is below the thread, in pixels.
+ */
 const [ABOVE, BELOW] = [20, 16];
 /** The question that was last sent here: its turn's element, how far down the thread it is, and where the log was scrolled to for it. */
 let question = null;
@@ -94,7 +96,7 @@ function toQuestion(element) {
   makeRoom();
 }
 
-/** Keeps so much room below the question that it can stay at the top, also while an answer above it grows. */
+/** Keeps enough room below the question for it to stay at the top, even while an answer above it grows. */
 function makeRoom() {
   const { log } = page;
   const { element } = thread;

@@ -39,7 +39,7 @@ async fn a_reply_streams_piece_by_piece(language: Language, stack: Stack) {
     program.exit(0).await;
     let seen = whole(&visitor, &posted, &format!("one, two{long}")).await;
     let begins = match language {
-        // What is written within a moment before the finished form is in it only.
+        // Text that is written just before the finished form is only in that form.
         Language::Rust => ["status", "delta", "message", "delta", "delta"],
         _ => ["status", "delta", "delta", "message", "delta"],
     };
@@ -239,7 +239,7 @@ async fn an_agent_shows_control_its_certificate(language: Language, kind: Kind) 
 
 #[apply(embedded)]
 async fn a_handler_issues_links_and_learns_why_one_is_refused(language: Language, kind: Kind) {
-    // One of them is the visitor's.
+    // One of the two links is the visitor's.
     let stack = Stack::with(kind, &[("ARIZUKO_JID_LINKS", "2")]).await;
     let visitor = stack.visit("acme").await;
     let mut agent = language.agent(&stack, "1", &[]).await;

@@ -40,7 +40,7 @@ async fn a_task_is_sent_read_cancelled_and_gone_on_with(stack: Stack) {
             assert_eq!((&*text, &end["done"]), ("one", &json!("TASK_STATE_COMPLETED")));
             assert_eq!(end["metadata"]["conversation"], context);
 
-            // A task that goes on is told at once, read, and stopped.
+            // A running task is returned at once, then read and cancelled.
             let at_once = json!({"configuration": {"returnImmediately": true}});
             let begin = call("send", "more", &context, at_once);
             let mut client =
@@ -103,7 +103,7 @@ async fn a_task_that_is_cut_at_every_event_goes_on_after_its_cursor(stack: Stack
         assert_eq!(text, "one two three four\n\nfive", "{order:?}");
         assert_eq!(end["done"], "TASK_STATE_COMPLETED", "{order:?}");
     }
-    // Who has no cursor gets the task as it stands, and what follows.
+    // A client without a cursor gets the task as it stands, and what follows.
     let visitor = stack.visitor(&link, A);
     let posted = visitor.say("hello").await;
     let mut held = agent.turn().await;
@@ -160,7 +160,7 @@ async fn what_a_link_does_not_take_is_refused_in_a2as_words(stack: Stack) {
             );
         }
     }
-    // A turn that fails says why; what is no request of JSON-RPC is told so, too.
+    // A failed turn says why, and so does the answer to a body that is not a JSON-RPC request.
     let call = call("stream", "hello", "", json!({}));
     let mut client =
         Library::A2aNode.start(&stack, &[order_of(&stack, &link, "JSONRPC", json!([call]))]);

@@ -35,8 +35,8 @@ async fn a_thread_goes_on_in_its_conversation(stack: Stack) {
         messages = end["messages"].clone();
     }
 
-    // The client sends all messages, of which the agent's name the conversation. A thread with the
-    // conversation's id does so, too.
+    // The client sends all messages, and those of the agent name the conversation. A thread with
+    // the conversation's id names it, too.
     let by_message = with(&stack, &link, json!({"messages": messages, "send": "more"}));
     let by_thread = with(&stack, &link, json!({"thread": conversation, "send": "more"}));
     let mut client = Library::AgUi.start(&stack, &[by_message, by_thread]);

@@ -67,7 +67,7 @@ async fn a_reply_is_made_anew_and_the_old_one_is_superseded(stack: Stack) {
     agent.answer(first, "one").await;
     let (_, mut end) = client.rest().await;
 
-    // The SDK doesn't send the message that it wants anew, which names the conversation.
+    // The SDK leaves out the reply that is to be made anew, which would name the conversation.
     let mut replaced = turn;
     let by_id = json!({"messageId": replaced});
     let (said, all) = (["hello", "two"], ["hello", "two", "more", "four"]);

@@ -236,8 +236,8 @@ async fn answers_that_nobody_reads(kind: Kind) {
         one.status == 429 && other.status == 429
     };
     scene.withstands(wave).await;
-    // Requests wait a moment for the address's other answers, one before its answer is made and one
-    // after, and are answered after them.
+    // Both requests wait a moment for the address's other answers, one before its answer is made
+    // and one after, and are answered once there is room.
     let waiting = join_all([attacker.get(&history), attacker.get(&history)]);
     tokio::pin!(waiting);
     assert!(timeout(Duration::from_millis(500), &mut waiting).await.is_err(), "they wait");

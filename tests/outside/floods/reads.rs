@@ -165,7 +165,7 @@ async fn of_visitors(kind: Kind) {
         assert!(page.json()["next"].is_u64(), "there is more");
     };
     let wave = async |_: &Scene| {
-        // More than may have pages of logs in memory at a time.
+        // More readers than may have pages of logs in memory at a time.
         join_all((0..8).map(|_| round())).await;
         true
     };

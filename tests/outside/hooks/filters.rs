@@ -40,7 +40,7 @@ async fn only_what_fulfils_all_filters_makes_a_turn(kind: Kind) {
     }
     let counted = stack.metric("arizuko_gateway_filtered_deliveries_total", &[]).await;
     assert!(counted >= 6.0, "{counted}");
-    // What is not signed is refused, whatever it is.
+    // An unsigned delivery is refused even if a filter would leave it out.
     here.post("text/plain", "action=closed").await.refused(401, "SIGNATURE_INVALID");
     let posted = deliver(&there, "pull_request", wanted).await.posted();
     assert_eq!(agent.offered().await.turn_id, posted.turn, "the first turn is of what was wanted");

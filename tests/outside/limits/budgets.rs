@@ -1,4 +1,4 @@
-//! Budgets of a day: what a link takes in turns and in tokens of models is never more.
+//! Budgets of a day: a link never takes more turns, nor uses more model tokens, than its budgets.
 
 use arizuko_proto::v1::{Finish, Usage, attach_request::Message};
 use arizuko_tests::prelude::*;
@@ -15,8 +15,8 @@ const OPEN: [(&str, &str); 6] = [
     ("ARIZUKO_TRUSTED_PROXY", "127.0.0.0/8"),
 ];
 
-/// Seconds of the day of UTC that are left. Waits for the next day if they are few, so that no test
-/// meets its end.
+/// Returns how many seconds of the UTC day are left. Waits for the next day if they are few, so
+/// that no test runs past midnight.
 pub(crate) async fn left_of_the_day() -> u64 {
     loop {
         let now =

@@ -1,5 +1,5 @@
-//! What messages and turns cost the store. A change that makes them dearer fails here, on any
-//! machine; `tests/bench` says what that is in time.
+//! What messages and turns cost the store, in round trips. A change that makes them cost more fails
+//! here, on any machine; `tests/bench` measures the time.
 
 use arizuko_proto::v1::{Accept, attach_request::Message as Said};
 use arizuko_tests::prelude::*;
@@ -8,7 +8,7 @@ const TURNS: u32 = 100;
 /// One visitor may send them all, and leave them all open.
 const SETTINGS: [(&str, &str); 3] =
     [SERVED, ("ARIZUKO_ADDRESS_BURST", "1000"), ("ARIZUKO_ADDRESS_TURNS", "1000")];
-/// How many round trips controls make for themselves while the turns are taken, at most.
+/// How many round trips controls make in the background meanwhile, at most.
 const OWN: f64 = 30.0;
 
 /// How often controls have committed to the store and loaded from it.

@@ -57,7 +57,8 @@ async fn status_lists_the_controls_and_gateways_that_run(mut stack: Stack) {
     if stack.kind() != Kind::Pair {
         return;
     }
-    // One that stops is gone at once. One that is killed stays for a while, to be looked for.
+    // A server that stops is gone at once. One that is killed stays for a while, so that operators
+    // notice.
     for part in [Gateway(A), Control(A)] {
         stack.process(part).signal(Signal::SIGTERM);
         assert_eq!(stack.process(part).exit().await.code(), Some(0));

@@ -78,7 +78,7 @@ async fn commands_and_agents_leave_a_control_that_hangs(mut stack: Stack) {
         let mut command = stack.operators_command();
         command.env("ARIZUKO_CONTROL", &controls).env("RUST_LOG", "warn").args(arguments);
         let outcome = run(&mut command, "").await.expect(0);
-        // The one that answers was asked after a moment, not once the other was given up.
+        // The control that answers was asked after a moment, before the other one was given up.
         assert_eq!(outcome.err.matches("asking the next control").count(), 1, "{outcome:?}");
         assert!(outcome.err.contains(&stack.control(B)), "{outcome:?}");
         outcome.out

@@ -184,7 +184,8 @@ async fn a_bad_file_changes_nothing_anywhere(stack: Stack) {
              the step before it is taken after 1m",
         ),
         (
-            // The first step has two times, of which the later one is not in the way.
+            // The earlier of the first step's two times counts, so only the second step is too
+            // late.
             route_of(
                 "web:beta",
                 "give_up_after = \"1h\"\n[[route.escalate]]\nto = \"beta/a\"\n\

@@ -3,8 +3,8 @@
 //!
 //! WAIT covers what its own connection wrote. Replication is in order, so one small write and one
 //! WAIT on a separate connection cover all earlier commits of all connections. That connection must
-//! have been open before the commit and must stay open: after a failover, a new one leads to another
-//! server, even if the address is the same.
+//! have been open before the commit and must stay open: after a failover, a new one leads to
+//! another server, even if the address is the same.
 
 use super::{
     connection::{Connection, RESPONSE_TIMEOUT},
@@ -48,7 +48,8 @@ struct Rounds {
     queue: mpsc::Sender<Asked>,
 }
 
-/// What can vouch for a commit, a read or a message that comes after it.
+/// Lets the holder wait until replicas have a commit, a read or a message that came after the
+/// voucher.
 pub(super) struct Voucher {
     rounds: Rounds,
     /// Cancelled once the connection that vouches is lost.

@@ -35,8 +35,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 const RETRY: Duration = Duration::from_millis(100);
 /// How many messages are delivered at a time.
 const AT_ONCE: usize = 1_000;
-/// After how many messages the watchers take what they have. Fewer than may wait for a watcher, which
-/// otherwise reads the store.
+/// How many messages are delivered before watchers get a turn to take theirs: fewer than may wait
+/// for one watcher, since a watcher that falls behind reads the store.
 const BETWEEN_YIELDS: usize = 8;
 /// How many messages may wait to be delivered. More are dropped, and the connection is replaced, so
 /// that all watchers read the store.
@@ -289,7 +289,7 @@ impl Wakes {
     ) {
         let mut batch = Vec::new();
         loop {
-            // What vouches for messages must be ready before they come.
+            // A voucher covers only messages that come after it.
             let voucher = self.voucher(server).await;
             if pushes.recv_many(&mut batch, AT_ONCE).await == 0 {
                 return;
@@ -306,7 +306,7 @@ impl Wakes {
                     self.publish(push);
                 }
             } else {
-                // Nothing vouches for those that came meanwhile, either.
+                // The messages that came meanwhile aren't covered, either.
                 while pushes.try_recv().is_ok() {}
             }
             batch.clear();
@@ -319,7 +319,7 @@ impl Wakes {
         }
     }
 
-    /// Waits for what can vouch for messages from now on; `None` if nothing must.
+    /// Waits for a voucher for the messages from now on; `None` if nothing waits for replicas.
     async fn voucher(&self, server: &Server) -> Option<Voucher> {
         let replicas = self.replicas.as_ref()?;
         loop {

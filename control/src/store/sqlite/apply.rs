@@ -101,8 +101,8 @@ fn one(connection: &Connection, sizes: &mut Sizes, batch: &Batch) -> rusqlite::R
     Ok(Commit::Applied)
 }
 
-/// Counts the members with a score below `limit`. They are few: a set that is guarded so has only
-/// members whose time is over there.
+/// Counts the members with a score below `limit`. They are few: in a set with such a guard, only
+/// members whose time is over have such scores.
 fn members_below(
     connection: &Connection,
     p: Partition,

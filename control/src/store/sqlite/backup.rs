@@ -42,7 +42,7 @@ pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
 /// store may be in use.
 pub fn snapshot(folder: &Path) -> anyhow::Result<File> {
     let path = beside(&folder.join(super::FILE), &format!(".copy-{}", process::id()));
-    // A process of the same number may have been killed.
+    // An earlier process with the same id may have been killed, and have left this file.
     let _ = fs::remove_file(&path);
     backup(folder, &path)?;
     let copy = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -18,7 +18,7 @@ pub(super) struct Events {
     context: String,
     /// The task's state at the start.
     state: &'static str,
-    /// Of the last frame that is written; 0: before the first.
+    /// The cursor of the last frame that is written; 0 before the first.
     cursor: Cursor,
 }
 
@@ -80,7 +80,7 @@ impl Dialect for Events {
             let message = words::message(&self.task, problem.detail());
             return self.write_status(json!({ "state": state, "message": message }), out);
         }
-        // A client of JSON-RPC knows an error by what it says.
+        // A JSON-RPC client recognises an error by its JSON, not by the event's name.
         let error = self.form.error(problem);
         match self.form {
             Form::Plain => sse::write_event(out, "error", &error),
