@@ -181,7 +181,8 @@ fn by_commit(items: Vec<Due>) -> Vec<Vec<Due>> {
     together.flat_map(|items| items.chunks(ITEMS_PER_COMMIT)).map(<[Due]>::to_vec).collect()
 }
 
-/// Returns when a sweep takes the item with this index among those of its partition.
+/// Returns the position at which a sweep takes the item with this index among those of its
+/// partition.
 fn place(index: usize) -> usize {
     match index.checked_sub(ITEMS_PER_SWEEP as usize) {
         Some(of_the_last) => 2 * of_the_last + 1,

@@ -1,6 +1,6 @@
 //! Proof of work: a puzzle that a visitor's computer solves before a message is taken, if the link
-//! asks for it. One message costs a moment, a flood costs a computer. When it is asked for:
-//! `turn/proof.rs`.
+//! asks for it. One message costs a moment, a flood costs a computer. `turn/proof.rs` says when it
+//! is asked for.
 //!
 //! The scheme is ALTCHA's, version 2: find the counter by which PBKDF2 derives a key that begins as
 //! the challenge says. Control makes a challenge from random bytes and signs it. So it stores

@@ -75,7 +75,7 @@ pub(crate) struct Known(pub(crate) HashMap<Read, Found>);
 /// Returns what is remembered of a record, which may be out of date.
 pub(crate) type Hint<'a> = &'a (dyn Fn(&str) -> Option<store::Record> + Sync);
 
-/// What a decision makes of a record.
+/// A record as the decision leaves it.
 struct Written {
     /// `None`: the record is deleted.
     body: Option<Arc<str>>,

@@ -1,6 +1,5 @@
 /**
- * An agent on examples/typescript that takes steps from a test: those of module.py, which has their
- * list.
+ * An agent on examples/typescript that takes the steps that a test sends it. module.py lists the steps.
  *
  * Usage: module.js <host:port> <concurrency> [--plain]. With --plain, its handlers ignore their
  * signal.

@@ -1,4 +1,4 @@
-//! An agent on examples/rust that takes steps from a test: those of module.py, which has their list.
+//! An agent on examples/rust that takes the steps that a test sends it. module.py lists the steps.
 //!
 //! Usage: `module <host:port> <concurrency> [--plain]`. With --plain, its handlers don't end with
 //! their turn.

@@ -99,7 +99,7 @@ impl Counts {
 async fn soak(kind: Kind, length: Duration, mut dice: Dice, run: String) {
     let mut settings = SETTINGS.to_vec();
     settings.extend(match kind {
-        // Nothing that only a lost primary had was acknowledged.
+        // What only a lost primary had must not have been acknowledged.
         Kind::Sentinel => Some(("ARIZUKO_DURABILITY", "replica:2")),
         Kind::Cluster => Some(("ARIZUKO_DURABILITY", "replica")),
         _ => None,

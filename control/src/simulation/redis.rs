@@ -50,7 +50,8 @@ struct State {
 
 struct Replica {
     model: Arc<Model>,
-    /// The batches on their way, with the time at which each arrives; `None` stands for a string.
+    /// The writes on their way to the replica, with the time at which each arrives. `None` is a
+    /// write of a string, which is in no batch.
     stream: UnboundedSender<(Instant, Option<Batch>)>,
     /// How many writes the primary has done.
     written: u64,

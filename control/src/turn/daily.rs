@@ -1,4 +1,5 @@
-//! What is counted of a link for each day of UTC: for its budgets, and for its owner to read.
+//! What is counted for each link and each day of UTC: for the link's budgets, and for its owner to
+//! read.
 
 use super::Turn;
 use crate::{
@@ -66,8 +67,7 @@ impl Counted {
     }
 }
 
-/// Begins to count for a link and a day, or goes on. Everything of the day is deleted [`KEPT_DAYS`]
-/// later.
+/// Schedules the deletion of what is counted for a link and a day: [`KEPT_DAYS`] after the day.
 pub(crate) fn begin(tx: &mut Tx<'_>, token: &TokenId, day: Day) {
     let kept = Duration::from_secs(u64::from(KEPT_DAYS) * 86_400);
     tx.schedule(&Due::Day(token.clone(), day), day.end() + kept);

@@ -38,7 +38,7 @@ pub(crate) struct Posted {
     pub(crate) turn: Turn,
     /// A chat's text; empty for a webhook.
     pub(crate) content: String,
-    /// Whether the message came before and began its turn then.
+    /// Whether this is a repeat, whose turn an earlier call began.
     pub(crate) repeated: bool,
 }
 

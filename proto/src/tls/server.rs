@@ -147,8 +147,8 @@ impl Acceptor {
         self.current().end
     }
 
-    /// Returns what the files make now or, if they can't be used, the last good configuration.
-    /// Checking four files costs a thousandth of a handshake.
+    /// Returns the configuration from the files as they are now or, if they can't be used, the last
+    /// good one. Checking four files costs a thousandth of a handshake.
     fn current(&self) -> MutexGuard<'_, Loaded> {
         // A panic leaves the value consistent.
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,7 +16,7 @@ use crate::{
 use arizuko_proto::{public_id, telemetry::traces};
 use tracing::{Span, field::Empty};
 
-/// What one commit of an agent's messages reaches.
+/// The milestones that one commit of an agent's messages reaches.
 pub(super) struct Milestones {
     /// The spans of the commit, one for each milestone; none if the turn has no trace.
     spans: Vec<Span>,
