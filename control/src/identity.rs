@@ -177,7 +177,7 @@ pub(crate) struct Page {
     /// The page's language, such as `de`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) language: String,
-    /// What the site's script says besides.
+    /// Further data from the site's script.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) data: BTreeMap<String, String>,
 }

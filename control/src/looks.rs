@@ -123,7 +123,7 @@ impl Looks {
 
     /// Returns when the hours begin; `None` if they are now, or there are none.
     pub(crate) fn away_until(&self, now: Time) -> Option<Time> {
-        // They were checked when they were stored. Only the zone may be unknown by now.
+        // The hours were checked when they were stored, but their zone may be unknown by now.
         Hours::parse(&self.hours).ok()?.begin_after(now)
     }
 
@@ -184,7 +184,7 @@ impl LogoInfo {
         tx.count(counter, self.bytes.into());
     }
 
-    /// No longer counts the logo.
+    /// Stops counting the logo's bytes.
     pub(crate) fn give_back(self, tx: &mut Tx<'_>, root: &str) {
         tx.count(names::kept_of_tenant(root), -i64::from(self.bytes));
     }
@@ -211,8 +211,8 @@ impl Logo {
     }
 }
 
-/// Whether a file looks like SVG. What is in it doesn't matter: browsers show it as a picture, which
-/// runs no scripts and makes no requests.
+/// Whether a file looks like SVG. What is in it doesn't matter: browsers show it as a picture,
+/// which runs no scripts and makes no requests.
 fn is_svg(content: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(content) else { return false };
     let text = text.trim_start_matches('\u{feff}').trim_start();

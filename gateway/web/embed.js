@@ -300,7 +300,7 @@
       if (same) return this.embed.attach();
       this.embed?.host.remove();
       this.embed = new Embed(settings, (event, detail) => this.emit(event, detail));
-      // For a site's script that runs before this one.
+      // Tells a site's script that ran before this one.
       document.dispatchEvent(new Event("arizuko"));
     }
 
@@ -329,7 +329,7 @@
   }
 
   quietly(() => {
-    // Also where the attributes are wrong, so that the site can call it.
+    // Even if the attributes are wrong, so that the site can call it.
     if (!window.arizuko?.[RUNNING]) window.arizuko = new Running().api();
     const settings = read(document.currentScript);
     const mount = () => quietly(() => window.arizuko[RUNNING].mount(settings));

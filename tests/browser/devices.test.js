@@ -42,7 +42,7 @@ test("a keyboard that covers and moves the page, as on iOS, leaves the composer 
       const edges = (selector) => document.querySelector(selector).getBoundingClientRect();
       return { bar: edges(".bar").top, words: edges(".turn:last-child .assistant .body").bottom, dock: edges(".dock") };
     });
-  // It comes, then the reader drags what is left of the page, then it goes.
+  // The keyboard comes, the reader drags what is left of the page, and the keyboard goes.
   for (const [event, height, offsetTop] of [
     ["resize", 360, 300],
     ["scroll", 360, 120],

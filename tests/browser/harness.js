@@ -276,8 +276,8 @@ export async function shoot(page, name) {
 /** Runs all rules of axe-core, best practices included. Contrast that it cannot decide is a finding. */
 export async function assertNoFinding(visitor) {
   const { page } = visitor;
-  // It can't judge what is scrolled out of view or covered by the button for new messages, so all of it is brought into
-  // view, and code wraps.
+  // axe-core can't judge what is scrolled out of view or covered by the button for new messages, so all of it is
+  // brought into view, and code wraps.
   const size = page.viewportSize();
   const [top, hidden] = await page.evaluate(() => {
     for (const pre of document.querySelectorAll("pre")) pre.style.whiteSpace = "pre-wrap";

@@ -54,7 +54,7 @@ async fn the_page_is_easy_to_use(kind: Kind) {
     stack.browser_tests(Browser::Shell, &files).await;
 }
 
-/// What differs most between browsers.
+/// The files whose subjects differ most between browsers.
 #[apply(embedded)]
 async fn the_page_is_the_same_in_firefox(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[SEAL]).await;

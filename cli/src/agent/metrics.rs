@@ -41,7 +41,8 @@ impl Metrics {
             ]),
             tokens: Family::default(),
         };
-        // Each series begins at zero: Prometheus's `rate` would not count an event that began it.
+        // Each series exists from the start, at 0: Prometheus's `rate` would miss an event that
+        // created its series.
         for outcome in OUTCOMES {
             let _ = metrics.turns.get_or_create(&Outcome { outcome });
         }

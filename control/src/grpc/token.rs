@@ -296,7 +296,7 @@ struct Properties {
     logo: Option<Logo>,
     /// The secrets with which a webhook's sender signs, not yet sealed.
     secrets: Vec<String>,
-    /// What checks who a chat link's visitors are, not yet sealed.
+    /// The keys that check who a chat link's visitors are, not yet sealed.
     visitor_keys: Vec<KeyText>,
 }
 
@@ -326,7 +326,7 @@ fn properties(options: Option<v1::LinkOptions>) -> Result<Properties, Refusal> {
         limits,
         hook,
         looks,
-        // They are sealed for the token, which has no id yet.
+        // They can be sealed only once the token has an id.
         visitor_keys: Vec::new(),
         paused,
     };

@@ -83,7 +83,7 @@ pub(crate) struct KeyText {
     pub(crate) algorithm: Algorithm,
     /// A secret, or a public key in PEM.
     text: String,
-    /// What signatures are checked with.
+    /// The parsed key, with which signatures are checked.
     key: DecodingKey,
 }
 

@@ -209,7 +209,7 @@ impl Agent {
             Some(Heard::Inbox(inbox)) => return ControlFlow::Continue(self.choose(inbox)),
             Some(Heard::Appended(appended)) if appended.finished => Some(appended.turn_id),
             Some(Heard::Appended(appended)) => {
-                // What is missing is said again.
+                // Says again what control has not stored.
                 if let Some(work) = self.work.get_mut(&appended.turn_id) {
                     work.next = work.next.min(appended.next_seq.max(1));
                 }

@@ -1,8 +1,8 @@
 //! The store in Redis: one Lua script commits, plain commands read, and sharded pub/sub wakes.
 //!
-//! A key is `<prefix>:{<partition>}:<name>`: the braces make a partition one Cluster slot. A
-//! record is a string: its version in 16 hexadecimal digits, a space, and its JSON. A log is a list;
-//! each entry is its seq, a space, and what was appended.
+//! A key is `<prefix>:{<partition>}:<name>`: the braces make a partition one Cluster slot. A record
+//! is a string: its version in 16 hexadecimal digits, a space, and its JSON. A log is a list; each
+//! entry is its seq, a space, and what was appended.
 
 use super::channels::{Subscription, channel};
 use super::{
@@ -47,7 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a step of opening the store may take before it is tried again.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// No log has more entries: a number in Lua holds this one exactly.
+/// The greatest seq that a log may have. A number in Lua holds it exactly.
 const LAST_SEQ: u64 = 1 << 52;
 /// Reads a log, whose seqs have no gaps: KEYS is the log, ARGV the seq after which the entries come
 /// and how many there are at most.

@@ -24,7 +24,7 @@ pub(crate) struct Options {
     pub(crate) hook: HookOptions,
     #[serde(default, skip_serializing_if = "Looks::is_default")]
     pub(crate) looks: Looks,
-    /// What checks who a chat link's visitors are.
+    /// The keys that check who a chat link's visitors are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) visitor_keys: Vec<VisitorKey>,
     /// Whether the link takes no messages for now.

@@ -163,7 +163,7 @@ impl Control {
             Err(status) if status.source().is_some() || status.code() == Code::DeadlineExceeded => {
                 return Err(self.disconnected(&status, CHECK_ADDRESS));
             }
-            // It answers. What the command calls will tell why it doesn't serve.
+            // It answers, and the caller's own call will show why it doesn't serve.
             Err(_) => false,
         };
         Ok((Channel::new(channel, self.bearer.clone()), serves))

@@ -185,7 +185,7 @@ async fn complete(asked: Asked<Completion>) -> Result<Response, Problem> {
     }
 }
 
-/// What all chunks of a completion have.
+/// The fields that all chunks of a completion share.
 struct Head {
     id: String,
     created: i64,

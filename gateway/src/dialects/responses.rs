@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
         .route("/chat/{token}/v1/responses/{response}/cancel", post(cancel))
 }
 
-/// What the id of a response has before that of its turn.
+/// What a response's id has before the id of its turn.
 const PREFIX: &str = "resp_";
 
 /// The parts of a request that have a meaning here. Others, such as `reasoning`, are the agent's to
@@ -319,7 +319,8 @@ impl Dialect for Events {
     }
 
     fn failed(&mut self, problem: &Problem, out: &mut String) {
-        // The libraries raise what is in `error`; the other fields are those of the API's reference.
+        // The libraries raise what is in `error`; the other fields are those of the API's
+        // reference.
         let mut error = openai::document(problem);
         for field in ["code", "message", "param"] {
             error[field] = error["error"][field].clone();

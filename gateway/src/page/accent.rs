@@ -9,7 +9,7 @@ const TEXT_CONTRAST: f64 = 5.0;
 const SEEN_CONTRAST: f64 = 3.0;
 /// The least chroma, in OKLab, of a colour that nobody takes for grey.
 const COLOURFUL: f64 = 0.1;
-/// In how many steps a colour becomes white or black.
+/// How many steps lead from a colour to white or black.
 const STEPS: u32 = 100;
 
 const WHITE: Colour = Colour([255; 3]);

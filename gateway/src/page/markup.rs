@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt::Write as _};
 
 pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-/// What messages are shown with.
+/// The names, words and settings with which messages are shown.
 #[derive(Clone, Copy)]
 pub(super) struct Shown<'a> {
     /// The link's name, which agents have.
@@ -18,8 +18,8 @@ pub(super) struct Shown<'a> {
     pub(super) language: &'static Language,
 }
 
-/// Renders the messages as the page's script shows them. `waiting` takes the place of the first replies
-/// that are still to come, and of all that follows them.
+/// Renders the messages as the page's script shows them. `waiting` takes the place of the first
+/// replies that are still to come, and of all that follows them.
 pub(super) fn messages(
     turns: &[ConversationTurn],
     rendered: &[Vec<Rendered>],

@@ -24,7 +24,7 @@ function ring() {
 function tellOf(unseen) {
   if (bell && unseen > rung) {
     quietly(ring);
-    // Some browsers let no page show one. Without permission, none is shown.
+    // Some browsers let no page show a notification. Without permission, none is shown.
     quietly(() => {
       const told = new Notification(config.name, { body: page.latest.textContent.trim(), tag: base });
       told.onclick = () => {

@@ -3,7 +3,8 @@
 // The browser paints ranges of the text as they are (the CSS Custom Highlight API): no element is added, so nothing that the reader
 // selects or copies changes, and the gateway sends nothing more. In a browser without it, code has one colour.
 
-// What isn't closed goes on to the end of its line or of the text. So every pattern takes what it has looked at, and the time is linear.
+// A string or comment that isn't closed goes on to the end of its line or of the text. So no pattern reads text that it doesn't take,
+// and the time is linear.
 const QUOTES = String.raw`"(?:\\.|[^"\\\n])*"?|(?<!\w)'(?:\\.|[^'\\\n])*'?`;
 const TRIPLE = `"""[^]*?(?:"""|$)|'''[^]*?(?:'''|$)`;
 const TEMPLATE = String.raw`\x60(?:\\[^]|[^\\\x60])*\x60?`;
@@ -11,7 +12,10 @@ const SLASHES = String.raw`\/\/.*|\/\*[^]*?(?:\*\/|$)`;
 const HASH = String.raw`(?<!\S)#.*`;
 const NUMBER = String.raw`(?:0[xob][\da-f_]+|\d[\d_]*(?:\.\d+)?(?:e[+-]?\d+)?)\w*`;
 
-/** What a language's code is made of. Languages that are alike share a list of words; one that has a word only as a name is rare. */
+/**
+ * What a language's code is made of. Languages that are alike share a list of words; it is rare that one of these words is an
+ * ordinary name in one of them.
+ */
 const LANGUAGES = [
   {
     names: "js jsx mjs javascript ts tsx typescript java c h cpp c++ cs csharp c# go golang kotlin kt swift php scala dart",

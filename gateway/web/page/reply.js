@@ -10,7 +10,7 @@ function button(label, act) {
   return element;
 }
 
-/** In how many milliseconds the HTML of a message's end arrives. */
+/** How long the HTML of a message's end takes to arrive, in milliseconds. */
 const HTML_TIME = 300;
 
 class Reply {

@@ -10,7 +10,7 @@ class Thread {
   element = document.createElement("div");
   /** Whether the newest turns have been read. */
   reached = false;
-  /** Where the page of history before the turns that are shown ends, or 0 if there is none. */
+  /** The place in the history at which the page before the shown turns ends; 0 if there is no such page. */
   earlier = Number.POSITIVE_INFINITY;
   reading = null;
   readingEarlier = false;
@@ -19,7 +19,7 @@ class Thread {
     this.id = conversation;
     if (outbox.length) this.outboxPlace = outboxPlace(conversation);
     if (!conversation) this.readAll();
-    // These may have arrived before the page was left. The answer to the repeat says.
+    // These may have arrived before the page was left. The answers to their repeats tell.
     for (const { content, key, supersedes } of outbox) this.queue(new Turn(this, content, key, supersedes)).element.hidden = true;
   }
 

@@ -65,7 +65,7 @@ export type Frame =
   | Numbered<"turn_done", OfTurn & { status: Status; error?: string }>
   /** A message of the visitor. Only in the frames of a conversation. */
   | Numbered<"user", Message & { turn_id: string }>
-  /** What the agent calls the conversation; empty: nothing any more. */
+  /** What the agent calls the conversation; empty: it has no title any more. */
   | Numbered<"title", OfTurn & { title: string }>
   /** What the visitor thinks of a reply; `null` takes it back. Only in the frames of a conversation. */
   | Numbered<"rated", { turn_id: string; rating: Rating | null }>
@@ -132,7 +132,7 @@ export class ChatError extends Error {
   status: number;
   /** A stable word, such as `RATE_LIMITED`, `LINK_PAUSED`, `NOT_FOUND` or `UNREACHABLE`. */
   reason: string;
-  /** In how many seconds the request may succeed, or 0. */
+  /** How many seconds to wait until the request may succeed, or 0. */
   retryAfter: number;
 }
 
@@ -176,7 +176,7 @@ export interface Chat {
 export interface ConnectOptions {
   /** The id of a conversation to go on with. Without it, the first message begins a new one. */
   conversation?: string | null;
-  /** For how many seconds to repeat what fails but may succeed later: 120, if omitted. */
+  /** How many seconds to repeat what fails but may succeed later: 120, if omitted. */
   patience?: number;
   /** The JWT by which your server says who the visitor is, or a function that gets one: it is called again when the JWT has expired. */
   visitor?: string | (() => string | Promise<string>);

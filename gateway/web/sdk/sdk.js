@@ -3,7 +3,7 @@
 import { backoff, isUnknown, Link, mayRepeat, newKey, pause } from "./link.js";
 import { prove } from "./proof.js";
 
-/** For how many seconds to repeat what fails but may succeed later. */
+/** How many seconds to repeat what fails but may succeed later. */
 const PATIENCE = 120;
 /** How long a stream must last to count as a success, in milliseconds. */
 const PASSING = 5000;

@@ -31,8 +31,8 @@ async fn an_address_may_send_twenty_messages_a_minute_to_a_link(kind: Kind) {
     // One more message is allowed for every three seconds of the sending.
     let most = 20 + begun.elapsed().as_secs() / 3 + 1;
     assert!((20..=most).contains(&(taken as u64)), "{taken} were taken");
-    // Another address on this link, and this address on another link, are not limited.
-    // What a client has made up, in bytes that are not text, hides no hop after it.
+    // Another address on this link, and this address on another link, are not limited. A hop that a
+    // client has made up, in bytes that are not text, hides no hop after it.
     let hops = b"\xff\xfe, 192.0.2.7".as_slice();
     let other = visitors[0].request(Method::POST, "").header("x-forwarded-for", hops);
     send(other.json(&json!({"content": "x"}))).await.posted();

@@ -164,7 +164,7 @@ async fn an_invalid_message_is_refused_with_a_reason(stack: Stack) {
     visitor.post("text/plain", b"caf\xe9".to_vec()).await.refused(400, "INVALID");
     visitor.post(json, b"{\"content\": \"caf\xe9\"}".to_vec()).await.refused(400, "INVALID");
 
-    // What is wrong is said in words of our own.
+    // The refusal says in our own words what is wrong.
     let said = visitor.post(form, r#"{"content": "hi"}"#).await.refused(400, "INVALID");
     assert!(said.text().contains("curl --json"), "{}", said.text());
     for kind in [json, "text/plain"] {

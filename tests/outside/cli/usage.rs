@@ -111,7 +111,7 @@ async fn a_context_has_the_control_and_the_key_of_a_system(stack: Stack) {
     let arizuko = async |arguments: &[&str], context: &str| {
         let mut arizuko = stack.program("arizuko");
         arizuko.args(arguments).current_dir(stack.folder()).env("ARIZUKO_CONTEXT_NAME", context);
-        // What the environment says of another control doesn't count.
+        // Variables that name another control are ignored.
         arizuko.env("ARIZUKO_CONTROL", "http://127.0.0.1:1").env("ARIZUKO_KEY", "another");
         run(&mut arizuko, "").await
     };

@@ -1,6 +1,6 @@
 //! Caddy and nginx in front of a gateway, with the configurations in `deploy`. For the tests,
-//! addresses, certificate and folders differ, nginx's read timeout is shorter, and Caddy has neither
-//! its admin endpoint nor automatic HTTPS.
+//! addresses, certificate and folders differ, nginx's read timeout is shorter, and Caddy has
+//! neither its admin endpoint nor automatic HTTPS.
 
 use super::shipped;
 use arizuko_tests::prelude::*;
@@ -144,7 +144,7 @@ impl Site {
                 let line = events.line_with("data: ").await;
                 assert!(line.contains(&format!(r#""text":"{text}""#)), "{line}");
             }
-            // Only comments come for longer than the proxy's read timeout.
+            // For longer than the proxy's read timeout, only comments come.
             for _ in 0..3 {
                 while events.line().await != ":" {}
             }

@@ -51,7 +51,7 @@ async fn a_thousand_messages_at_once_spend_a_budget_of_a_hundred_exactly(kind: K
         let answer = answer.refused(429, "BUDGET_SPENT");
         assert!((left - 60..=left).contains(&answer.retry_after()), "{}", answer.retry_after());
     }
-    // It is true from the next message on.
+    // The change applies from the next message on.
     stack.arizuko(&["token", "edit", &link.url, "--max-turns-per-day", "101"]).await.expect(0);
     visitors[0].say("one more").await;
     visitors[1].post_json(&json!({"content": "x"})).await.refused(429, "BUDGET_SPENT");

@@ -118,7 +118,7 @@ impl Desk<'_, '_> {
             // The answer clears the status.
             self.typing.stop();
             for message in messages(text) {
-                // If the turn is over, its ending says so.
+                // An error means that the turn is over, which `end_turn` then reports.
                 let _ = claimed.pen.reply.message(message).await;
             }
             return Ok(match self.end_turn(claimed).await? {
@@ -167,7 +167,7 @@ impl Desk<'_, '_> {
         let mut unattended = None;
         if let Some(claimed) = self.claimed.remove(&conversation) {
             let handoff = Handoff { folder: to.into(), note, conversation: true };
-            // If the turn is over, its ending says so.
+            // An error means that the turn is over, which `end_turn` then reports.
             let _ = claimed.pen.reply.hand_off(handoff).await;
             let ending = self.end_turn(claimed).await?;
             match ending {

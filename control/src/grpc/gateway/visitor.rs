@@ -1,4 +1,5 @@
-//! Who a visitor is: checks the JWT by which a site vouches for them, and lists their conversations.
+//! Who a visitor is: checks the JWT by which a site vouches for them, and lists their
+//! conversations.
 
 use super::super::conversation::excerpt;
 use crate::{
@@ -43,8 +44,8 @@ impl Control {
     /// Returns who the visitor of a link is; `None` if there is no JWT.
     ///
     /// # Errors
-    /// [`Refusal::IdentityInvalid`] if the JWT is not valid; [`Refusal::CannotVerify`] if no key can
-    /// be unsealed.
+    /// [`Refusal::IdentityInvalid`] if the JWT is not valid; [`Refusal::CannotVerify`] if no key
+    /// can be unsealed.
     pub(super) fn identify(
         &self,
         token: &Token,
@@ -83,7 +84,7 @@ impl Control {
         let found = ledger.records::<Conversation>(partition, &ids).await?;
         let sets: Vec<_> = ids.iter().map(names::turns).collect();
         let oldest = ledger.first_of_each(partition, &sets, Order::LowestFirst, 1).await?;
-        // Each that is not gone, with its first turn.
+        // Keeps the conversations that still exist, each with its first turn.
         let listed = found.into_iter().zip(oldest);
         let listed =
             listed.filter_map(|(conversation, mut turn)| Some((conversation?, turn.pop()?)));

@@ -178,7 +178,7 @@ impl Service {
                 places.sort_unstable();
                 return Ok((places, end.is_some()));
             }
-            // They were all issued in one millisecond, and are on the page before.
+            // All of these were issued in one millisecond and are on the page before, so read more.
             limit *= 2;
         }
     }

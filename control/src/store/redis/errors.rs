@@ -31,7 +31,7 @@ const LACKS: [&str; 3] = ["unknown command", "Unknown Redis command", "Invalid c
 const FORBIDS: &str = "The user executing the script can't";
 
 /// Those of [`REFUSALS`] that can end without a change of arizuko's settings, by themselves or when
-/// somebody mends Redis.
+/// somebody repairs Redis.
 const PASSING: [&str; 9] = [
     "OOM",
     "NOREPLICAS",
