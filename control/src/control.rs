@@ -72,7 +72,8 @@ pub(crate) struct Control {
 
 /// How many pages of logs are in memory at a time, at most.
 const PAGES: usize = 4;
-/// How many pages of tokens, and groups of turns with their texts, are in memory at a time, at most.
+/// How many pages of tokens, and groups of turns with their texts, are in memory at a time, at
+/// most.
 const TEXTS: usize = 2;
 /// How many tokens are in memory at a time while a partition's tokens are searched, at most.
 const TOKENS_READ: usize = 200;
@@ -268,8 +269,8 @@ impl Control {
         last.is_ok_and(|last| last.iter().any(|(_, lease_ends): &(_, u64)| *lease_ends >= now))
     }
 
-    /// Loads the records that a listing set names: all, or those of `view` and of the folders below
-    /// it.
+    /// Loads the records that the members of `set` name: all of them, or those of the folder `view`
+    /// and the folders below it.
     pub(crate) async fn listed<T: Record<Id: From<String> + Sized>>(
         &self,
         set: &Set<InFolder>,

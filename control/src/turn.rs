@@ -95,7 +95,7 @@ pub(crate) struct Turn {
     /// How many tokens of its link's budget are reserved for the turn, until it ends.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) reserved_tokens: u64,
-    /// The turn whose message this turn's replaces.
+    /// The turn whose message is replaced by this turn's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) supersedes: Option<TurnId>,
     /// The turn whose message has replaced this turn's. Agents no longer see this turn.

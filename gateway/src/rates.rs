@@ -13,12 +13,12 @@ use tokio::time::Instant;
 
 /// How many addresses to remember. Beyond that, those seen longest ago are forgotten.
 const ADDRESSES: NonZero<usize> = NonZero::new(65_536).unwrap();
-/// How many requests a request with a wrong token, signature or JWT counts as.
+/// A request with a wrong token, signature or JWT counts as this many requests.
 const WRONG_TOKEN: u32 = 30;
-/// How many requests a request that repeats a message counts as. A repeat is as much work as the
-/// first request.
+/// A request that repeats a message counts as this many requests: it is as much work as the first
+/// one.
 const REPEAT: u32 = 10;
-/// How many requests a message that is refused with a challenge counts as, since a challenge costs
+/// A message that is refused with a challenge counts as this many requests, since a challenge costs
 /// control about as much as a message.
 const CHALLENGE: u32 = 10;
 

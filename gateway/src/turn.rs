@@ -114,7 +114,7 @@ pub(crate) struct Snapshot<'a> {
     agent_attached: bool,
     #[serde(flatten)]
     turn: TurnDocument<'a>,
-    /// The frames after that with the number `after`.
+    /// The frames that follow the one with the number `after`.
     #[schemars(with = "Vec<Event>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     frames: Option<Vec<FrameDocument<'a>>>,

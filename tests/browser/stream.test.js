@@ -103,7 +103,7 @@ test("the stream may bring a message before its POST is answered", async (t) => 
   const expected = ["one", "You said: one", "two", "You said: two"];
   assert.deepEqual(await visitor.transcript(), expected);
   release();
-  // The page sends one message at a time: this one once it has read the answer.
+  // The page sends one message at a time, so it sends this one only after it has read the answer.
   await visitor.say("three");
   await visitor.answered(3);
   assert.deepEqual(await visitor.transcript(), [...expected, "three", "You said: three"]);

@@ -126,7 +126,7 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
         }
         let content = match fs::read(&path) {
             Ok(content) => content,
-            // A process of Redis's still rewrites its log for a moment, and has renamed the file.
+            // Redis may still be rewriting its log in a child process, which has renamed the file.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => panic!("{}: {error}", path.display()),
         };

@@ -18,7 +18,8 @@ pub(super) struct Entry {
     observe_for: Option<ObserveFor>,
     give_up_after: Option<Length>,
     give_up_say: Option<String>,
-    /// Empty: the route escalates to nobody. Last, since TOML wants tables after values.
+    /// Empty: the route escalates to nobody. This field is the last, since TOML wants tables after
+    /// values.
     escalate: Option<Vec<Step>>,
 }
 

@@ -57,8 +57,8 @@ pub(crate) async fn waiting(control: &Control) -> Result<Arc<[Backlog]>, Error> 
     Ok(waiting)
 }
 
-/// Returns those of the folders in whose queues turns wait. Counts at most [`COUNTED_TURNS`] in
-/// each. Forgets the folders whose queues are empty and have had no new turn for [`REMEMBERED`].
+/// Returns the folders in whose queues turns wait. Counts at most [`COUNTED_TURNS`] in each.
+/// Forgets the folders whose queues are empty and have had no new turn for [`REMEMBERED`].
 async fn measure(
     control: &Control,
     partition: Partition,

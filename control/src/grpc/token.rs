@@ -236,8 +236,8 @@ impl Service {
         Ok(vec![(partition, control.live_tokens(partition, in_folder, on_jid).await?)])
     }
 
-    /// Revokes those of the tokens that the caller may revoke, and returns them. Once this returns,
-    /// every use of them is refused; their turns end soon after.
+    /// Revokes the tokens that the caller may revoke, and returns them. Once this returns, every
+    /// use of them is refused; their turns end soon after.
     pub(super) async fn revoke(
         &self,
         caller: &Caller,
@@ -255,7 +255,7 @@ impl Service {
         Ok(all)
     }
 
-    /// Returns those of the tokens that the caller may revoke, as [`Self::revoke`] would.
+    /// Returns the tokens that [`Self::revoke`] would revoke.
     async fn revocable(
         &self,
         caller: &Caller,

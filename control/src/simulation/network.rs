@@ -1,5 +1,5 @@
-//! The network between clients, controls and Redis: bytes take a while, and a connection can be slow,
-//! lose what it carries, freeze, or be cut.
+//! The network between clients, controls and Redis: bytes take a while, and a connection can be
+//! slow, lose what it carries, freeze, or be cut.
 
 use fastrand::Rng;
 use hyper_util::rt::TokioIo;
@@ -60,7 +60,7 @@ impl Network {
         Self(Arc::new(Mutex::new(State { hosts: BTreeMap::new(), stuck: Vec::new(), rng })))
     }
 
-    /// Lets a host be reached. The connections to the one that had its number before are cut.
+    /// Makes a host reachable. Cuts the connections to the host that had this number before.
     pub(super) fn host(&self, number: usize, serve: Serve) {
         self.cut(number);
         let line = Sender::new(Line::Open);
@@ -97,7 +97,7 @@ impl Network {
         }
     }
 
-    /// Freezes all connections to a host for good, and takes no more of them, in silence.
+    /// Freezes all connections to a host for good. New ones get no answer.
     pub(super) fn abandon(&self, number: usize) {
         self.strand(number);
         let state = &mut *self.state();

@@ -42,8 +42,9 @@ impl Edit {
     }
 }
 
-/// Changes those of the tokens, at most [`BATCH`], that are live and that the caller may end, and
-/// returns them. Ignores a token of another owner as if it were unknown, so that ids reveal nothing.
+/// Changes tokens, at most [`BATCH`], and returns the changed ones. Ignores a token that is not
+/// live or that the caller may not end: another owner's token looks unknown, so that ids reveal
+/// nothing.
 pub(crate) fn edit(
     tx: &mut Tx<'_>,
     caller: &Caller,

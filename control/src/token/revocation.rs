@@ -15,8 +15,8 @@ pub(crate) const BATCH: usize = 200;
 /// How long the control that revokes tokens has to cancel their turns before other controls help.
 const CANCEL_WITHIN: Duration = Duration::from_secs(2);
 
-/// Ends and returns those of the tokens, at most [`BATCH`], that are live and that the caller may
-/// end. Ignores a token of another owner as if it were unknown, so that ids reveal nothing.
+/// Ends tokens, at most [`BATCH`], and returns the ended ones. Ignores a token that is not live or
+/// that the caller may not end: another owner's token looks unknown, so that ids reveal nothing.
 pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, ids: &[TokenId]) -> Decision<Vec<Token>> {
     let mut tokens = revocable(tx, caller, ids)?;
     end(tx, &mut tokens, caller.key_id.as_str(), "token.revoke")?;

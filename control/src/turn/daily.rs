@@ -11,7 +11,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How many days are kept, after the day itself.
+/// How many days the counts of a day are kept.
 pub(crate) const KEPT_DAYS: u32 = 35;
 
 /// A number that is counted. A turn counts for the day in which it began.

@@ -311,8 +311,8 @@ fn unusable(error: anyhow::Error) -> ControlError {
     ControlError::new(format!("{error:#}"))
 }
 
-/// Control refuses something, or no control answers. It shows as a sentence with what to do, also
-/// where `main` returns it.
+/// Control refuses something, or no control answers. It is printed as a sentence that says what to
+/// do, also when `main` returns it.
 pub struct ControlError {
     /// gRPC's code: `Unavailable` if no control was reached.
     pub code: Code,

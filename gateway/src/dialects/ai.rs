@@ -41,7 +41,7 @@ struct Chat {
     messages: Vec<Message>,
     #[serde(default)]
     trigger: String,
-    /// With the trigger to regenerate, what to make anew: a turn's id, or anything else.
+    /// If `trigger` asks for a reply to be made anew, which one: a turn's id, or anything else.
     #[serde(default, rename = "messageId")]
     message_id: Option<String>,
     #[serde(default)]

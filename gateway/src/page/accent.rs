@@ -19,7 +19,8 @@ const BLACK: Colour = Colour([0; 3]);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Colour([u8; 3]);
 
-/// The page's backgrounds in one theme, as in page.css, and how much of the accent a slip has.
+/// The page's backgrounds in one theme, as in page.css, and how much of the accent is in a slip,
+/// the background of a visitor's message.
 struct Theme {
     paper: Colour,
     sheet: Colour,

@@ -150,7 +150,7 @@ class Conversations {
     setTimeout(() => URL.revokeObjectURL(file.href), 1000);
   }
 
-  /** Forgets everything that this browser has of the link. Entries of the tab's history from before have another era. */
+  /** Forgets everything that this browser has of the link. Older entries in the tab's history have another era. */
   forget() {
     quietly(() => {
       for (const key of Object.keys(localStorage)) if (key.startsWith(base)) localStorage.removeItem(key);

@@ -189,7 +189,7 @@ function liken(node, other) {
     if (!child) node.append(wanted);
     else if (child.nodeName !== wanted.nodeName) child.replaceWith(wanted);
     else if (wanted instanceof Text) rewrite(child, wanted.data);
-    // A button may say what it has just done.
+    // A button keeps its text, which may say what it has just done.
     else if (wanted.localName !== "button" && !child.isEqualNode(wanted)) {
       for (const { name } of [...child.attributes]) if (!wanted.hasAttribute(name)) child.removeAttribute(name);
       for (const { name, value } of wanted.attributes) if (child.getAttribute(name) !== value) child.setAttribute(name, value);

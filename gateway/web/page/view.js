@@ -137,7 +137,7 @@ function toEnd() {
   lastTop = page.log.scrollTop;
 }
 
-/** Whether the reader sees the place of earlier messages, or is about to. */
+/** Whether the place where earlier messages load is in view, or nearly. */
 const nearStart = () => page.loading.getBoundingClientRect().bottom > -2 * page.log.clientHeight;
 
 /** Adds messages above the others, without moving what the reader sees. */

@@ -6,8 +6,8 @@ use arizuko_tests::{
     tools,
 };
 
-/// Makes an environment for Python with what `tests/run` has installed, but without its own
-/// packages. Returns its interpreter.
+/// Makes a Python environment that uses the packages that `tests/run` has installed. Returns its
+/// interpreter.
 async fn environment(folder: &Path) -> PathBuf {
     let mut venv = command(tools::interpreter());
     run(venv.args(["-m", "venv", "--without-pip"]).arg(folder), "").await.expect(0);

@@ -160,6 +160,6 @@ async fn a_clock_that_is_set_back_while_control_is_down_keeps_nobody_waiting(kin
         _ => stack.to_redis(A).shift_clock(-3_600),
     }
     stack.restart(Control(A)).await;
-    // What the visitor has used of their rate is an hour ahead now.
+    // The record of what the visitor has used of their rate is now an hour in the future.
     stack.visitor(&link, A).say("after").await;
 }

@@ -37,7 +37,7 @@ async fn the_banner_shows_a_working_link_and_a_command_to_paste() {
 #[apply(embedded)]
 async fn up_runs_where_other_commands_cannot_find_it() {
     let home = Home::new();
-    // The folders for the file by which they would find it can't be made.
+    // `up` can't create the folders for the file by which other commands would find it.
     for folder in ["run", "home/.local/share"] {
         let folder = home.path().join(folder);
         fs::create_dir_all(&folder).expect("it is ours");

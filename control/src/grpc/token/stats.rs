@@ -17,8 +17,8 @@ const DEFAULT_DAYS: u32 = 7;
 const MOST_TOKENS: usize = 100;
 
 impl Service {
-    /// Returns what those of the tokens did, all together, that are live and that the caller
-    /// reaches.
+    /// Returns what the tokens did, all together. Ignores tokens that are not live or that the
+    /// caller does not reach.
     pub(super) async fn stats(
         &self,
         caller: &Caller,

@@ -115,8 +115,8 @@ fn status(status: StatusCode) -> &'static str {
     }
 }
 
-/// Answers with A2A's form of an error in place of a problem. JSON-RPC's own errors are answers with
-/// the status 200, or its clients would not read them.
+/// Answers with A2A's form of an error in place of a problem. An error in JSON-RPC has the status
+/// 200, since its clients read no other answer.
 pub(crate) async fn show_problems(request: Request, next: Next) -> Response {
     let is_rpc = request.uri().path().ends_with("/a2a");
     let response = next.run(request).await;
