@@ -129,7 +129,8 @@ impl<'a> Console<'a> {
         self.table_with_red(head, rows, 0)
     }
 
-    /// Writes a table, as [`Self::table`] does, whose first `red` rows are red. Only for terminals.
+    /// Writes a table as [`Self::table`] does, with the first `red` rows in red. Only for
+    /// terminals.
     pub(crate) fn table_with_red<const N: usize>(
         &mut self,
         head: [&str; N],

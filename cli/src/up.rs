@@ -352,7 +352,7 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Returns the URL by which this machine reaches a listener.
+/// Returns the URL at which this machine reaches a listener.
 fn url(scheme: &str, listener: &TcpListener) -> anyhow::Result<String> {
     let mut address = listener.local_addr()?;
     if address.ip().is_unspecified() {

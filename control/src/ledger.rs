@@ -133,8 +133,8 @@ impl Ledger {
         Ok(self.decide_and_commit(&command, decide).await?.0)
     }
 
-    /// The same, but returns before replicas must have the commit: nothing that rests on it may be
-    /// said before the [`Cover`] is over.
+    /// The same, but doesn't wait for the replicas that must have the commit: nobody may learn of
+    /// it before the [`Cover`] is over.
     pub(crate) async fn transact_early<T>(
         &self,
         partition: Partition,

@@ -1,5 +1,5 @@
-//! Limits how many calls with long answers a key may have open at a time. An answer is in memory until
-//! its client has read it, which the client may never do.
+//! Limits how many calls with long answers a key may have open at a time. An answer is in memory
+//! until its client has read it, which the client may never do.
 
 use crate::{ids::KeyId, key::Caller};
 use bytes::Bytes;
@@ -27,8 +27,8 @@ const PIECE: usize = 64 << 10;
 pub(crate) struct LongAnswers(Mutex<HashMap<KeyId, Weak<Semaphore>>>);
 
 impl LongAnswers {
-    /// Waits until this call may be answered. It is open while what is returned lives. `None`: the
-    /// answers of this `Service/Method` are short.
+    /// Waits until this call may be answered. It counts as open until the returned permit is
+    /// dropped. `None`: the answers of this `Service/Method` are short.
     pub(crate) async fn wait(&self, caller: &Caller, method: &str) -> Option<OwnedSemaphorePermit> {
         let (_, name) = method.split_once('/')?;
         METHODS.iter().find(|begin| name.starts_with(*begin))?;
@@ -48,8 +48,8 @@ impl LongAnswers {
     }
 }
 
-/// An answer's body, whose call is open until all but its last piece is sent. hyper takes the next piece
-/// only once it may send it.
+/// An answer's body, whose call is open until all but its last piece is sent. hyper takes the next
+/// piece only once it may send it.
 pub(crate) struct UntilSent {
     body: Body,
     /// The part of the body's last frame that was not given to the connection.

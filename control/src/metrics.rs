@@ -145,7 +145,7 @@ impl Metrics {
         }
     }
 
-    /// Sets what waits at `now`. `waiting` has the folder that has waited longest first.
+    /// Sets what waits at `now`. The first folder in `waiting` has waited longest.
     pub(crate) fn set_waiting(&self, waiting: &[Backlog], now: Time) {
         let wait = |since: Time| (now - since).as_secs() as i64;
         self.waiting.set(waiting.iter().map(|waiting| waiting.turns as i64).sum());

@@ -5,8 +5,8 @@
 //! `sessions`, exist once in each partition, unless they are said to be in partition 0.
 //!
 //! A record whose name has a `#` is a part of another record: `turn:ID#input` is a part of
-//! `turn:ID`. Conversations and turns have the ids that operators see in the names of their records,
-//! and their own ids elsewhere.
+//! `turn:ID`. Conversations and turns have the ids that operators see in the names of their
+//! records, and their own ids elsewhere.
 //!
 //! A record that lives *with its conversation* is deleted with the conversation, or by a clean-up
 //! of the conversation. If neither happens, the store collects the record
@@ -206,7 +206,7 @@ pub(crate) fn queues() -> Set<String> {
     Set::new("queues")
 }
 
-/// Names a token's open turns, scored by the time that they began. Written by
+/// Names a token's open turns, scored by the time when they began. Written by
 /// `turn/caps.rs`, `turn/release.rs`, `turn/end.rs` and `due.rs`.
 pub(crate) fn open_turns(token: &TokenId) -> Set<TurnId> {
     Set::new(format!("open:{token}"))
@@ -236,7 +236,7 @@ pub(crate) fn assigned(folder: &FolderName) -> Set<ConversationId> {
     Set::new(format!("assigned:{folder}"))
 }
 
-/// Names a tenant's conversations, scored by the time that they were last active. Written by
+/// Names a tenant's conversations, scored by the time when they were last active. Written by
 /// `conversation.rs`, removed from by `turn/retention.rs`.
 pub(crate) fn conversations(root: &str) -> Set<ConversationId> {
     Set::new(format!("conversations:{root}"))
@@ -252,13 +252,13 @@ pub(crate) fn present(folder: &FolderName) -> Set<SessionId> {
     Set::new(format!("present:{folder}"))
 }
 
-/// Names the partition's live tokens, scored by the time that they were issued. Written by
+/// Names the partition's live tokens, scored by the time when they were issued. Written by
 /// `token.rs` and `token/revocation.rs`.
 pub(crate) fn tokens() -> Set<InFolder> {
     Set::new("tokens")
 }
 
-/// Names a folder's live tokens, scored by the time that they were issued; without those that older
+/// Names a folder's live tokens, scored by the time when they were issued; without those that older
 /// controls have issued. Written by `token.rs` and `token/revocation.rs`, to count them.
 pub(crate) fn folder_links(folder: &FolderName) -> Set<TokenId> {
     Set::new(format!("links:{folder}"))
@@ -270,13 +270,13 @@ pub(crate) fn issued(key: &KeyId) -> Set<TokenId> {
     Set::new(format!("issued:{key}"))
 }
 
-/// Names the partition's sessions that were opened with a key, scored by the time that they began.
+/// Names the partition's sessions that were opened with a key, scored by the time when they began.
 /// Written by `session.rs`, to count them.
 pub(crate) fn key_sessions(key: &KeyId) -> Set<SessionId> {
     Set::new(format!("sessions:{key}"))
 }
 
-/// Names the partition's keys, scored by the time that they were created. Written by `key.rs` and
+/// Names the partition's keys, scored by the time when they were created. Written by `key.rs` and
 /// `key/settings.rs`.
 pub(crate) fn keys() -> Set<InFolder> {
     Set::new("keys")
@@ -357,8 +357,8 @@ pub(crate) fn kept_of_tenant(root: &str) -> String {
     format!("kept:tenant:{root}")
 }
 
-/// Names a count of a link and a day. Written by `turn/daily.rs`, `turn/budget.rs` and `refused.rs`, and
-/// deleted by the day's due item.
+/// Names a count of a link and a day. Written by `turn/daily.rs`, `turn/budget.rs` and
+/// `refused.rs`, and deleted by the day's due item.
 pub(crate) fn of_day(token: &TokenId, day: Day, what: &str) -> String {
     format!("day:{token}:{}:{what}", day.number())
 }

@@ -21,7 +21,7 @@ export class Gone extends Error {
 type Frame = NonNullable<MessageInitShape<typeof AgentFrameSchema>["body"]>;
 
 /**
- * A frame, or that the handler has ended. A turn that was handed off needs no Finish: Lost answers it.
+ * A frame, or that the handler has ended. A handoff needs no Finish: Lost answers it.
  * @internal
  */
 export type Written = { frame: Frame } | { end: MessageInitShape<typeof FinishSchema> | undefined };

@@ -1,7 +1,7 @@
 //! Renders Markdown as safe HTML: a whole message, or block by block as it streams in.
 //!
-//! HTML in a message becomes text, and images become links, so that showing a reply fetches nothing.
-//! The sanitiser is the second line of defence.
+//! HTML in a message becomes text, and images become links, so that showing a reply fetches
+//! nothing. The sanitiser is the second line of defence.
 //!
 //! Agents repeat what strangers write, so the work is bounded before it is done: elements that are
 //! nested too deeply lose their formatting, and a text that would take the parser too long gets
@@ -28,8 +28,8 @@ use std::{
 
 /// How many elements may be open at once. The sanitiser's time grows with their number.
 const MAX_DEPTH: usize = 32;
-/// How often the parser may look at an open list or quote: it looks at all of them on each line. This
-/// takes less than a tenth of a second.
+/// How often the parser may look at an open list or quote: it looks at all of them on each line.
+/// This takes less than a tenth of a second.
 const MAX_LOOKS: usize = 4_000_000;
 
 static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
@@ -90,8 +90,8 @@ static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     sanitiser
 });
 
-/// Renders a whole message: the HTML of each of its blocks. A text that is longer than `max_bytes`, or
-/// too costly to parse, becomes one block of plain text.
+/// Renders a whole message: the HTML of each of its blocks. A text that is longer than `max_bytes`,
+/// or too costly to parse, becomes one block of plain text.
 pub(crate) fn render(text: &str, max_bytes: usize) -> Vec<String> {
     if text.len() > max_bytes || !is_cheap(text) {
         return vec![plain(text)];
@@ -111,7 +111,8 @@ fn language(class: &str) -> Option<&str> {
     (name.len() <= 32 && name.chars().all(is_name)).then_some(class)
 }
 
-/// Whether the parser has little to do: an upper bound of the open lists and quotes, times the lines.
+/// Whether the parser has little to do. Its work is at most the number of lines times the greatest
+/// depth of lists and quotes.
 fn is_cheap(text: &str) -> bool {
     let (mut lines, mut deepest) = (0, 0);
     for line in text.split(['\n', '\r']) {

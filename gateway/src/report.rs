@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 const BEAT: Duration = Duration::from_secs(15);
 
-/// Reports that this gateway runs until `stopping`, and then that it stops.
+/// Reports to control that this gateway runs, until `stopping`, and then that it stops.
 pub(crate) async fn tell(
     control: Control,
     name: String,

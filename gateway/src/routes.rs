@@ -94,7 +94,8 @@ fn hooks() -> Router<Arc<Gateway>> {
 }
 
 /// Refuses requests of an address that makes too many, before anything is done for them. A request
-/// with a wrong token, signature or JWT, or without a needed proof of work, counts as several requests.
+/// with a wrong token, signature or JWT, or without a needed proof of work, counts as several
+/// requests.
 async fn limit_requests(
     State(gateway): State<Arc<Gateway>>,
     Visitor(address): Visitor,
@@ -176,8 +177,8 @@ async fn healthz() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// Says whether a control can serve, without which the gateway can't, and whether the request came
-/// through a proxy that is not trusted.
+/// Says whether a control can serve (the gateway needs one), and whether the request came through a
+/// proxy that is not trusted.
 async fn readyz(
     State(gateway): State<Arc<Gateway>>,
     request: Request,

@@ -18,7 +18,8 @@ pub const TURN: &str = "trn_";
 pub const TIME_BYTES: usize = 4;
 /// How many random bytes the secret in a link's URL has, after two that name its partition.
 const SECRET_BYTES: usize = 32;
-/// How many bytes the own ids of sessions have, and those that older controls made: all random.
+/// How many bytes an own id has if it is a session's, or if an older control made it. All are
+/// random.
 const RANDOM_BYTES: usize = 16;
 /// How many bytes a public id has: enough that no two public ids are equal.
 const PUBLIC_BYTES: usize = 12;
@@ -48,8 +49,8 @@ fn public(prefix: &str, id: &str) -> String {
     }
 }
 
-/// Returns the id of a link's token, `tok_…`, from the secret in the link's URL; `None` for text that
-/// can't be a secret.
+/// Returns the id of a link's token, `tok_…`, from the secret in the link's URL; `None` for text
+/// that can't be a secret.
 pub fn token(secret: &str) -> Option<String> {
     let bytes = BASE64.decode(secret).ok()?;
     let (partition, random) = bytes.split_first_chunk()?;

@@ -166,7 +166,7 @@ async fn streams(plan: Plan, report: &mut Report) {
             assert_eq!(connection.subscribe(&stream).await, 200);
             opened.push(connection);
         }
-        // Lets what opening them took be freed.
+        // Gives the servers time to free the memory that opening the streams took.
         sleep(Duration::from_secs(1)).await;
         let after = topology.processes().private_memory();
         let each = |(before, after): (&(String, u64), &(String, u64))| {

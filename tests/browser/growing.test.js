@@ -58,7 +58,7 @@ test("the reader stays at the question, sees that there is more, and may follow 
     const { scrollTop, scrollHeight, clientHeight } = document.getElementById("log");
     return scrollHeight - scrollTop - clientHeight < 2;
   });
-  // A question that waits stays at the top while the reply above it grows, also where the browser does nothing for that.
+  // A question that waits stays at the top while the reply above it grows, even if the browser does nothing for that.
   await page.getByRole("log").evaluate((log) => (log.style.overflowAnchor = "none"));
   await visitor.say("and then?");
   await visitor.lastLine("Waiting for the answer above.");

@@ -150,7 +150,10 @@ export async function visit(t, url, options = {}) {
   return visitor;
 }
 
-/** Lets a visitor ask an agent that writes what `write` is given, until `end`. */
+/**
+ * Opens a link as a visitor who has asked something. The agent's reply is what the test passes to `write`, until it
+ * calls `end`.
+ */
 export async function writing(t, options) {
   const { url, folder } = await link();
   const agent = await attachPaced(t, folder);

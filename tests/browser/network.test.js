@@ -55,7 +55,7 @@ test("on a slow link a message goes out at once, and the newest messages come fi
   const loading = visitor.page.locator("#loading");
   await loading.filter({ hasText: "Loading the conversation…" }).waitFor();
   assert.equal(await visitor.questions.count(), 0);
-  // The same words as the last message, which is still to come.
+  // The same words as in the history's last message, which has not been loaded yet.
   await visitor.say("hello");
   await visitor.page.getByRole("heading", { name: "About long 8" }).waitFor();
   await visitor.answers.nth(2).filter({ hasText: "You said: hello" }).waitFor();

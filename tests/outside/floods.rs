@@ -132,7 +132,7 @@ async fn ask(visitor: &Visitor, message: &Value) -> Value {
 struct Crowd(Vec<TcpStream>);
 
 impl Crowd {
-    /// Opens some more, which begin to speak and stop there.
+    /// Opens eight more. Each sends `begin`, and then nothing.
     async fn grows(&mut self, server: &str, begin: &[u8]) {
         for number in 0..8 {
             let mut stream = dial(server, &format!("127.0.0.{}", 7 + number % 4)).await;

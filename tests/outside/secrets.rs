@@ -135,8 +135,8 @@ async fn tokens_and_keys_are_in_no_store_no_log_no_metric_and_no_span(kind: Kind
             let found = content.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "a credential is in {}", path.display());
         }
-        // The store has to have the ids of conversations and turns, so only logs and what was shown
-        // are searched for them.
+        // The store has the ids of conversations and turns, of course. Logs, and what was shown,
+        // must not.
         let is_told = path == told || path.extension().is_some_and(|kind| kind == "log");
         for id in ids.iter().filter(|id| is_told && !id.is_empty()) {
             let found = content.windows(id.len()).position(|window| window == id.as_bytes());

@@ -2,11 +2,11 @@
 //!
 //!     cargo test --workspace --test soak -- [duration] [stack] [seed]
 //!
-//! The stack is `embedded`, `redis`, `sentinel` or `cluster`; all but the first have two controls and
-//! two gateways. Visitors send messages, cancel some, read the replies at both gateways and compare
-//! them; agents answer; an operator pauses and revokes links. About every second the seed picks a
-//! fault, such as a process to kill or to freeze, a link to silence, or a clock to set. A run ends
-//! with a summary, or at the first promise that is broken. Both name the seed.
+//! The stack is `embedded`, `redis`, `sentinel` or `cluster`; all but the first have two controls
+//! and two gateways. Visitors send messages, cancel some, read the replies at both gateways and
+//! compare them; agents answer; an operator pauses and revokes links. About every second the seed
+//! picks a fault, such as a process to kill or to freeze, a link to silence, or a clock to set. A
+//! run ends with a summary, or at the first promise that is broken. Both name the seed.
 
 #![expect(clippy::print_stdout, reason = "it tells how it goes")]
 
@@ -99,7 +99,7 @@ impl Counts {
 async fn soak(kind: Kind, length: Duration, mut dice: Dice, run: String) {
     let mut settings = SETTINGS.to_vec();
     settings.extend(match kind {
-        // What only a lost primary had must not have been acknowledged.
+        // Primaries get lost here, so what only a primary has must not be acknowledged.
         Kind::Sentinel => Some(("ARIZUKO_DURABILITY", "replica:2")),
         Kind::Cluster => Some(("ARIZUKO_DURABILITY", "replica")),
         _ => None,

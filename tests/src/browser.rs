@@ -19,10 +19,10 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// How long all files of one call may take together in a browser.
+/// How long all test files of one call may take together.
 const LIMIT: Duration = Duration::from_secs(400);
 
-/// What visits a stack.
+/// The browser that visits a stack.
 #[derive(Clone, Copy)]
 pub enum Browser {
     /// Chromium without a window: the same engine, for half of the processor's time.

@@ -43,7 +43,7 @@ pub(super) struct Config {
     pub(super) greeting: String,
     #[serde(default)]
     pub(super) paused: bool,
-    /// What to say outside of the link's hours; `None` in them.
+    /// What to say outside the link's hours; `None` within them.
     #[serde(default)]
     pub(super) away: Option<Away>,
 }

@@ -241,7 +241,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         let rest = cut.or_else(|| members.get(size).map(|(_, first_seq)| *first_seq));
         let (next, previous) = match rest {
             None => (0, 0),
-            // The page before ends with the turn that this one had no room for.
+            // The earlier page ends with the turn for which this one had no room.
             Some(first_seq) if backwards => (0, first_seq + 1),
             Some(first_seq) => (first_seq - 1, 0),
         };

@@ -27,7 +27,7 @@ use tracing::Instrument as _;
 mod list;
 mod stats;
 
-/// The most edited tokens for which EditToken returns all options.
+/// If EditToken edits more tokens than this, it doesn't return all their options.
 const EDITED_WHOLE: usize = 100;
 
 #[tonic::async_trait]

@@ -8,7 +8,7 @@ pub(crate) fn server(id: &str) -> String {
     format!("server:{id}")
 }
 
-/// Names the servers that run, scored by the time that they were last seen. Written with each
+/// Names the servers that run, scored by the time when they were last seen. Written with each
 /// [`server`].
 pub(crate) fn servers() -> Set<String> {
     Set::new("servers")

@@ -21,17 +21,17 @@ use tokio::{sync::mpsc, time::sleep};
 const ITEMS: usize = 3_000;
 /// How long control may take for all of them, and to notice the end of another tenant's lease.
 const BOUND: Duration = Duration::from_secs(1);
-/// How much longer it may take for all of them if commits wait for a replica: each of its steps
-/// does.
+/// How much longer that may take if each commit waits for a replica.
 const VOUCHED: Duration = Duration::from_secs(1);
 
-/// Checks that the due items of one tenant hold up nobody else, and are soon gone. `partition` is the
-/// first tenant's.
+/// Checks that the due items of one tenant hold up nobody else, and are soon gone. `partition` is
+/// the first tenant's.
 pub(super) async fn check(world: &World, history: &History, rng: &mut Rng, partition: Partition) {
     let quiet = tenant(partition, rng.bool());
     history.say(&format!("the lease of an agent of {quiet} is to end"));
     let clients = world.operator();
-    // The agent vanishes, but its end of the stream stays: closing that would end the session at once.
+    // The agent vanishes, but its end of the stream stays: closing that would end the session at
+    // once.
     let Held { turn, requests: _requests, .. } =
         hold(&clients, &world.gateway(), rng, &quiet).await;
     let (_crash, crashing) = mpsc::channel(1);

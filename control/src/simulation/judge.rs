@@ -126,7 +126,7 @@ fn check_log(
         // The log doesn't have the content of a webhook, and each delivery is one message.
         _ => vec![""],
     };
-    // The last message may have been taken without an answer that the visitor got.
+    // The last message may have been taken even if its answer did not reach the visitor.
     if said.get(..sent.len()) != Some(&sent) || said.len() > sent.len() + 1 {
         history.breach(&format!("{conversation} has the messages {said:?}, not {sent:?}"));
     }
@@ -225,8 +225,8 @@ fn check_folders(history: &History) {
     }
 }
 
-/// Checks that a link took as many turns in a day as its budget allows before it refused one, and no
-/// more.
+/// Checks that a link took as many turns in a day as its budget allows before it refused one, and
+/// no more.
 fn check_budget(history: &History, model: &Model, token: &str, id: &TokenId, most: usize) {
     let mut days = BTreeMap::<_, usize>::new();
     for turn in model.all::<Turn>("turn").iter().filter(|turn| turn.origin.token == *id) {

@@ -71,7 +71,7 @@ pub(super) struct World {
 /// A control that runs.
 struct Running {
     store: Arc<Redis>,
-    /// The number of the host that this control reaches Redis at.
+    /// The number of the host at which this control reaches Redis.
     way: usize,
     due: AbortHandle,
     /// Cancelled when the control is to stop.
@@ -80,8 +80,8 @@ struct Running {
 }
 
 impl World {
-    /// Makes a world without controls. `replicas` must have what is acknowledged; the one replica is
-    /// at this `distance` from its primary.
+    /// Makes a world without controls. `replicas` must have what is acknowledged; the one replica
+    /// is at this `distance` from its primary.
     pub(super) fn new(mut rng: Rng, history: History, replicas: usize, distance: Duration) -> Self {
         let _ = BEGUN.set(Instant::now());
         let flags = ["control", "--operator-key", OPERATOR_KEY, "--gateway-key", GATEWAY_KEY];

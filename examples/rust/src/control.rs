@@ -312,7 +312,7 @@ fn unusable(error: anyhow::Error) -> ControlError {
 }
 
 /// Control refuses something, or no control answers. It is printed as a sentence that says what to
-/// do, also when `main` returns it.
+/// do, even when `main` returns it.
 pub struct ControlError {
     /// gRPC's code: `Unavailable` if no control was reached.
     pub code: Code,

@@ -67,7 +67,8 @@ struct Part {
 
 impl Chat {
     /// Returns the turn whose reply is to be made anew; `None` if none is, or if the request does
-    /// not tell which. The SDK leaves it out of the messages, and with it the conversation's name.
+    /// not tell which. The SDK leaves that reply out of the messages, and with it the
+    /// conversation's id.
     async fn replaced(&self, caller: &Caller) -> Result<Option<Exchange>, Problem> {
         if self.trigger != "regenerate-message" {
             return Ok(None);

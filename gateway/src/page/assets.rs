@@ -1,5 +1,5 @@
-//! The page's style and script, and the scripts for other sites, in the binary. The names of the
-//! page's contain a hash of their content, so that browsers may cache them for ever.
+//! The page's style and script, and the scripts for other sites, in the binary. The page's own
+//! files have a hash of their content in their names, so that browsers may cache them for ever.
 
 use crate::{
     compression::{self, HasPart, Part, takes_gzip},
@@ -35,8 +35,8 @@ pub(super) static INLINE_STYLE: LazyLock<Inline> = LazyLock::new(|| {
 /// The icon as part of the page, which costs no request.
 pub(super) static ICON: LazyLock<String> =
     LazyLock::new(|| well_known::icon_url(well_known::ICON_COLOUR));
-/// The page's script in each language, with the language's words. Each is one file, so that its parts
-/// always have the same version and cost one request.
+/// The page's script in each language, with the language's words. Each is one file, so that its
+/// parts always have the same version and cost one request.
 static SCRIPTS: LazyLock<Vec<(&str, Asset)>> = LazyLock::new(|| {
     let script = slim(concat!(
         include_str!("../../web/sdk/link.js"),
@@ -82,8 +82,8 @@ static EMBED: LazyLock<Asset> =
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Drops the indentation, and the lines that are only a comment: a third of what a browser would load.
-/// A string that goes on in the next line would lose its spaces.
+/// Drops the indentation, and the lines that are only a comment: a third of what a browser would
+/// load. A string that goes on in the next line would lose its spaces.
 fn slim(source: &str) -> String {
     let mut is_comment = false;
     let mut kept = String::with_capacity(source.len());

@@ -200,7 +200,7 @@ pub(super) struct Away<'a> {
     pub(super) until: String,
 }
 
-/// Returns what the page says, if the hours are not now.
+/// Returns what the page says outside the link's hours; `None` within them.
 pub(super) fn away<'a>(
     resolved: &'a pb::ResolveTokenResponse,
     language: &'static Language,

@@ -13,7 +13,7 @@ pub(super) struct Shown<'a> {
     /// The link's name, which agents have.
     pub(super) name: &'a str,
     pub(super) agent_attached: bool,
-    /// What is said to those who wait outside of the link's hours.
+    /// What is said to those who wait outside the link's hours.
     pub(super) away: Option<&'a str>,
     pub(super) language: &'static Language,
 }

@@ -13,8 +13,7 @@ const HASH = String.raw`(?<!\S)#.*`;
 const NUMBER = String.raw`(?:0[xob][\da-f_]+|\d[\d_]*(?:\.\d+)?(?:e[+-]?\d+)?)\w*`;
 
 /**
- * What a language's code is made of. Languages that are alike share a list of words; it is rare that one of these words is an
- * ordinary name in one of them.
+ * What a language's code is made of. Similar languages share a list of words, few of which are ordinary names in any of them.
  */
 const LANGUAGES = [
   {

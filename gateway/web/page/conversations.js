@@ -3,7 +3,9 @@
 /** How many characters of a conversation's first message become its title. */
 const TITLE = 60;
 
-/** The storage keys of the time when everything was last forgotten, and of a conversation's unsent messages. */
+/**
+ * Where the browser's storage has the time when everything was last forgotten, and a conversation's unsent messages.
+ */
 const eraPlace = `${base}era`;
 const outboxPlace = (id) => `${base}outbox${id ?? ""}`;
 

@@ -1,6 +1,9 @@
 // ── While the link is paused ────────────────────────────────────────────────────────────────────
 
-/** Says that the link is paused, until it is resumed. For a page without a conversation, whose stream would tell. */
+/**
+ * Says that the link is paused, until it is resumed. Only for a page without a conversation: otherwise the stream says
+ * so.
+ */
 async function waitWhilePaused() {
   notify("paused", words.paused);
   while (page.notice.dataset.kind === "paused" && !page.notice.hidden) {

@@ -137,7 +137,7 @@ class Reply {
     levelHeadings(this.body);
   }
 
-  /** Announces the message once, after a moment in which its HTML arrives. */
+  /** Announces the message once, a moment later, when its HTML has arrived. */
   finish(audible) {
     if (this.finished) return;
     if (audible) setTimeout(() => say(this.spoken()), HTML_TIME);

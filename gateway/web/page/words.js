@@ -34,7 +34,7 @@ let attended = config.agent_attached;
 
 // ── Texts and notices ───────────────────────────────────────────────────────────────────────────
 
-/** Whether it is outside of the link's hours. */
+/** Whether it is outside the link's hours. */
 const isAway = () => config.away && Date.now() < Date.parse(config.away.until);
 
 /** Puts values into a sentence, in place of their names in braces. */
@@ -58,7 +58,7 @@ function dayOf(time) {
   return ago < 2 ? days.format(Math.min(-ago, 0), "day") : dates.format(new Date(time));
 }
 
-/** Shows the time of day, and all of it to a pointer that rests there. */
+/** Shows the time of day, and the date as well to a pointer that rests on it. */
 function showTime(element, time) {
   const date = new Date(time);
   element.dateTime = date.toISOString();

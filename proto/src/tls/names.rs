@@ -39,7 +39,7 @@ pub fn client_names<S>(stream: &TlsStream<S>) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Returns when a certificate ends, which is in DER.
+/// Returns when a certificate ends. `certificate` is its DER.
 ///
 /// # Errors
 /// It is malformed.

@@ -131,7 +131,7 @@ async fn auto_asks_while_half_of_the_links_open_turns_are_open(kind: Kind) {
     for proof in &proofs[..3] {
         visitor.post_json(&with(proof)).await.posted();
     }
-    // The work opens the second half, and no more than that.
+    // With proofs of work, the second half can be opened, but no more turns than that.
     visitor.post_json(&with(&proofs[3])).await.refused(429, "TOO_MANY_TURNS");
     let mut agent = stack.attach("acme", A).await;
     for _ in 0..6 {

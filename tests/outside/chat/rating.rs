@@ -52,7 +52,7 @@ async fn a_rating_is_in_the_history_the_stream_and_the_stats(stack: Stack) {
     assert_eq!(end.data["rating"], "up");
     assert_eq!(stream.through("rated").await.pop().expect("a frame").data["rating"], Value::Null);
 
-    // The conversation goes on, also with another version of the rated message.
+    // A message may replace the rated one.
     let next = json!({
         "content": "again",
         "conversation": posted.conversation,

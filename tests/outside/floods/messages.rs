@@ -91,7 +91,7 @@ fn one(_: usize) -> String {
     "203.0.113.7".to_owned()
 }
 
-/// One address after the other of one network.
+/// Addresses of one network, one after the other.
 fn network(number: usize) -> String {
     format!("2001:db8:1:{:x}::1", number % 60_000)
 }

@@ -60,7 +60,7 @@ async fn a_failed_delivery_is_listed_shown_and_replayed_as_it_came(stack: Stack)
     );
     let audit = stack.arizuko(&["audit", "--json"]).await.expect(0).out;
     assert!(audit.contains("delivery.replay") && audit.contains(&first), "{audit}");
-    // The sender's repeat is still one.
+    // If the sender repeats its delivery, that is still recognised as a repeat.
     assert_eq!(public_id::turn(&deliver("72d3162e", b"\xffa body").await), first);
 }
 

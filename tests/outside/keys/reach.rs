@@ -11,7 +11,7 @@ use arizuko_proto::{
 use arizuko_tests::prelude::*;
 use tonic::Status;
 
-/// The clients by which the holder of a key calls control.
+/// The clients with which the holder of a key calls control.
 struct Holder {
     routes: RouteServiceClient<Channel>,
     tokens: TokenServiceClient<Channel>,

@@ -1,4 +1,4 @@
-//! Hours of a link: outside of them, a visitor is told what the owner says.
+//! Hours of a link: outside them, a visitor is told what the owner says.
 
 use arizuko_tests::prelude::*;
 use std::time::SystemTime;

@@ -44,7 +44,7 @@ async fn a_message_is_one_commit(kind: Kind) {
     for _ in 0..TURNS {
         visitor.say("hello").await;
     }
-    // The loads are of the gateway's key, and of who is attached.
+    // The two loads are the gateway's key and the list of attached agents.
     before.expect(&stack, 1, 2).await;
 }
 

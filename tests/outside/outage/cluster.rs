@@ -133,8 +133,8 @@ async fn one_wait_for_a_replica_covers_the_frames_of_many_turns(kind: Kind) {
 #[apply(sentinel_and_cluster)]
 async fn a_message_without_a_replica_is_not_acknowledged(kind: Kind) {
     let mut stack = Stack::with(kind, &COVERED).await;
-    // In a Cluster, looks for a tenant whose state is not on the primary of the gateway's key,
-    // which each call reads.
+    // Each call reads the gateway's key. In a Cluster, looks for a tenant whose state is on another
+    // primary than that key.
     let with_key = stack.fleet().primary_of("{0}:layout").await;
     let mut tenants = ["acme", "beta", "gamma", "delta", "omega"].iter();
     let (tenant, visitor, posted, primary) = loop {

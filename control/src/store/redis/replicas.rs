@@ -48,8 +48,8 @@ struct Rounds {
     queue: mpsc::Sender<Asked>,
 }
 
-/// Lets the holder wait until replicas have a commit, a read or a message that came after the
-/// voucher.
+/// Made before a commit, a read or a message that replicas must have: [`cover`](Self::cover) then
+/// waits for them.
 pub(super) struct Voucher {
     rounds: Rounds,
     /// Cancelled once the connection that vouches is lost.
