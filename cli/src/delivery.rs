@@ -1,5 +1,5 @@
-//! `arizuko delivery`: what webhooks' senders have delivered, and what became of it. Each delivery is
-//! a turn.
+//! `arizuko delivery`: what webhooks' senders have delivered, and what became of it. Each delivery
+//! is a turn.
 
 use crate::{
     connect,
@@ -58,7 +58,7 @@ struct List {
     /// Only those that no agent could handle: they failed or were not answered in time
     #[arg(long)]
     failed: bool,
-    /// Only those that came or ended this long ago or later, for example 2d
+    /// Only those that came or ended within this time before now, for example 2d
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     since: Option<Duration>,
     /// How many to list, at most

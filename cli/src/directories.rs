@@ -20,7 +20,7 @@ pub(crate) fn configuration() -> anyhow::Result<PathBuf> {
 }
 
 /// Returns the directory for runtime files of this login: `$XDG_RUNTIME_DIR/arizuko`. `None` if the
-/// variable is unset or no absolute path.
+/// variable is unset or isn't an absolute path.
 pub(crate) fn runtime() -> Option<PathBuf> {
     absolute(env::var_os("XDG_RUNTIME_DIR")).map(|folder| folder.join("arizuko"))
 }

@@ -107,7 +107,7 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// The variables that are read without a flag of clap's.
+/// The environment variables that belong to no flag.
 const VARIABLES: [&str; 6] = [
     "ARIZUKO_CONTROL",
     "ARIZUKO_KEY",

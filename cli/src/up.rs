@@ -174,7 +174,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     }
 }
 
-/// Checks what the flags say together.
+/// Checks combinations of flags.
 fn check(args: &Args) -> anyhow::Result<()> {
     ensure!(
         !args.tls.are_named() || args.public_url.is_some(),

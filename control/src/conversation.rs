@@ -47,7 +47,7 @@ pub(crate) struct Conversation {
     /// What the agent calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) title: Option<String>,
-    /// The visitor, as the site said last. It may change, but for its id.
+    /// The visitor, as the site last described them. All but the id may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) identity: Option<Identity>,
     /// The folder that answers, whatever the route says.

@@ -48,8 +48,8 @@ impl LongAnswers {
     }
 }
 
-/// An answer's body, whose call is open until all but its last piece is sent. hyper takes the next
-/// piece only once it may send it.
+/// An answer's body. Its call counts as open until all pieces but the last are sent: hyper takes
+/// the next piece only once it may send it.
 pub(crate) struct UntilSent {
     body: Body,
     /// The part of the body's last frame that was not given to the connection.

@@ -296,7 +296,7 @@ fn limit_links(tx: &mut Tx<'_>, token: &Token, address: &Address) -> Result<(), 
     Ok(())
 }
 
-/// The secrets with which a webhook's sender will sign, as they are and sealed.
+/// The secrets with which a webhook's sender will sign, both unsealed and sealed.
 pub(crate) struct NewSecrets<'a> {
     pub(crate) secrets: &'a [String],
     pub(crate) sealed: &'a [String],

@@ -113,7 +113,7 @@ impl Share {
     /// Counts more bytes, which the caller is about to hold.
     ///
     /// # Errors
-    /// The address would hold more than it may, or more than is left of all.
+    /// The address, or all addresses together, would hold more than they may.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
         let mut held = self.bodies.held();
         let of_address = held.by_address.get(&self.address).map_or(0, |it| it.bytes) + bytes;
@@ -145,7 +145,8 @@ impl Share {
         };
         let growing = async {
             loop {
-                // Made before the next try, so that it misses nothing after it.
+                // Made before the next try, so that it also hears of what is freed right after that
+                // try.
                 let freed = waiting.freed.notified();
                 match self.grow(bytes) {
                     Err(problem) if !problem.is_outage() => freed.await,
@@ -156,8 +157,8 @@ impl Share {
         timeout(PATIENCE, growing).await.unwrap_or(Err(refused))
     }
 
-    /// Changes how many bytes are counted. If there are more than before, waits a moment for room, as
-    /// [`grow_soon`](Self::grow_soon) does; the earlier ones count meanwhile.
+    /// Changes how many bytes are counted. If there are more than before, waits a moment for room,
+    /// as [`grow_soon`](Self::grow_soon) does; the earlier ones count meanwhile.
     ///
     /// # Errors
     /// As for [`grow`](Self::grow).

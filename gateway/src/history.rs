@@ -40,7 +40,7 @@ pub(crate) struct History<'a> {
     turns: Vec<TurnDocument<'a>>,
     /// `after` of the next page. null: this is the last one, or `before` was given.
     next: Option<u64>,
-    /// `before` of the page before. null: this is the first one, or `before` was not given.
+    /// `before` of the previous page. null: this is the first one, or `before` was not given.
     previous: Option<u64>,
     /// A stream from this cursor misses and repeats nothing.
     #[schemars(with = "Cursor")]

@@ -112,7 +112,7 @@ impl Renderer {
     }
 }
 
-/// Does work with a permit on another thread, and without one at once.
+/// Does work on another thread if it has a permit, and otherwise at once on this one.
 async fn with<T: Send + 'static>(
     permit: Option<OwnedSemaphorePermit>,
     work: impl FnOnce() -> T + Send + 'static,

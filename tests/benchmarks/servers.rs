@@ -92,8 +92,7 @@ impl Topology {
         Self::on(Some(redis), folder, settings).await
     }
 
-    /// The same with a replica that must have every commit, and which data takes `distance` to
-    /// reach.
+    /// The same with a replica that must have every commit. Data takes `distance` to reach it.
     pub(crate) async fn with_replica(distance: Duration) -> Self {
         let folder = TempDir::new().expect("there is room for a folder");
         let primary = redis(folder.path(), &[]).await;

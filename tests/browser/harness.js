@@ -80,7 +80,7 @@ export async function attachGated(t, folder) {
   return { agent, open: () => writeFile(gate, "") };
 }
 
-/** Attaches an agent that writes what `write` is given, until `end`. */
+/** Attaches an agent whose reply is what the test passes to `write`, until it calls `end`. */
 export async function attachPaced(t, folder) {
   const steps = await folderFor(t);
   await attach(t, folder, "steps.sh", steps);

@@ -23,7 +23,7 @@ test("a page says that its link is paused, and goes on when it is resumed", asyn
   await visitor.page.getByText("This chat is paused for now. Sending again").waitFor();
   assert.ok(refusals <= 2, `${refusals} refusals: the page must not ask again at once`);
   await arizuko("token", "resume", `web:${folder}`);
-  // `runFor` would also let the time pass in which the request that the page then makes must be answered.
+  // The page then makes a request. `runFor` would also let the time for its answer pass.
   await late.page.clock.fastForward(60_000);
   await late.notice.waitFor({ state: "hidden" });
   await visitor.page.clock.fastForward(60_000);

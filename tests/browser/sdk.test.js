@@ -23,7 +23,9 @@ before(async () => {
   sdk = await import(module);
 });
 
-/** Reads frames up to one that `last` is true for, and returns them. Leaves the iteration if it was not begun before. */
+/**
+ * Reads frames up to one that `last` is true for, and returns them. Then ends the iteration, unless the caller began it.
+ */
 async function read(frames, last = () => false) {
   const begun = "next" in frames;
   const iterator = frames[Symbol.asyncIterator]();

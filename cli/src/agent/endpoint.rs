@@ -23,7 +23,7 @@ const BUSY: &str = "The agent is too busy to answer. Please try again later.";
 const OUT_OF_REACH: &str = "The agent is out of reach. Please try again later.";
 /// The error for the visitor if the endpoint fails after the reply has begun.
 const CUT_OFF: &str = "The reply was cut off. Please ask again.";
-/// No more of an error response is read once it has this many bytes.
+/// Reading an error response stops once this many bytes of it have come.
 const MAX_ERROR_BYTES: usize = 16 << 10;
 /// How many bytes of a text from the endpoint are logged, at most.
 const MAX_LOGGED_BYTES: usize = 500;

@@ -14,7 +14,8 @@ use std::{
 /// How much of a program the system looks at, in bytes, to find out what runs it.
 const HEAD: u64 = 256;
 
-/// Refuses a script that nothing runs. Lets pass what isn't a script, and what can't be read.
+/// Refuses a script that doesn't name the program that runs it, or names one that is missing. A
+/// file that isn't a script, or can't be read, passes.
 pub(super) fn check(path: &Path) -> anyhow::Result<()> {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));

@@ -19,7 +19,7 @@ pub(super) struct Export {
     /// Only conversations of this address
     #[arg(long)]
     jid: Option<String>,
-    /// Only turns that began this long ago or later, for example 30d
+    /// Only turns that began within this time before now, for example 30d
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     since: Option<Duration>,
     /// Format to write: a line of JSON for each turn, or text for people

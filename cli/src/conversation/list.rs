@@ -26,7 +26,7 @@ pub(super) struct List {
     /// Only conversations of this address
     #[arg(long)]
     jid: Option<String>,
-    /// Only conversations that were active this long ago or later, for example 1d
+    /// Only conversations that were active within this time before now, for example 1d
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     since: Option<Duration>,
     /// Only conversations of this status: open (waiting or being answered), waiting (for an agent)

@@ -203,8 +203,8 @@ pub(crate) fn by(agent: &TurnAgent) -> String {
     format!("{name}{person} ({})", agent.key_id)
 }
 
-/// Returns when something was said, by whom, and what if there is a text. Further lines of the text are indented, so
-/// that nobody can imitate another's message.
+/// Returns when something was said, by whom, and its text, if there is one. Further lines of the
+/// text are indented, so that nobody can imitate another's message.
 fn block(said: &Said) -> String {
     let Said { at, who, text } = said;
     let text = text.trim_end().replace('\n', "\n      ");

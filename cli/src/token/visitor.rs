@@ -5,9 +5,8 @@ use std::{fs, path::PathBuf};
 
 #[derive(clap::Args)]
 pub(super) struct Keys {
-    /// File with the key by which your site says, signed, who its visitors are: a secret of 32
-    /// bytes or more, or a public key in PEM; name two files during a change. Control needs
-    /// --seal-key-file
+    /// File with the key with which your site signs who its visitors are: a secret of 32 bytes or
+    /// more, or a public key in PEM; name two files during a change. Control needs --seal-key-file
     #[arg(long, value_name = "FILE")]
     visitor_key_file: Vec<PathBuf>,
 }

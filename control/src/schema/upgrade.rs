@@ -98,8 +98,8 @@ async fn delete(store: &dyn Store, partition: Partition, sets: &[&str]) -> anyho
     Ok(())
 }
 
-/// Makes changes if the record is as it was scanned. Otherwise returns the record as it is; `None`
-/// in it if it is gone.
+/// Makes changes if the record is as it was scanned. Otherwise returns the record as it is now, or
+/// `None` in its place if it is gone.
 async fn commit(
     store: &dyn Store,
     scanned: &Scanned,

@@ -75,7 +75,7 @@ fn search(
 mod tests {
     use super::*;
 
-    /// Whether calls can be explained, each given by what it did, its begin and its end.
+    /// Whether calls can be explained. Each is given by what it did, its beginning and its end.
     fn explained(calls: &[(Did, u64, u64)]) -> bool {
         let call = |&(did, begun, returned): &(Did, u64, u64)| Call { did, begun, returned };
         is_linearizable(&calls.iter().map(call).collect::<Vec<_>>())

@@ -166,7 +166,7 @@ impl World {
         self.running.get(&number).map(|running| running.store.clone())
     }
 
-    /// Returns the number of the host that a control reaches Redis at, if the control runs.
+    /// Returns the number of the host at which a control reaches Redis, if the control runs.
     pub(super) fn way(&self, number: usize) -> Option<usize> {
         self.running.get(&number).map(|running| running.way)
     }

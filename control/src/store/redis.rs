@@ -378,7 +378,7 @@ fn record(value: Value) -> Result<Option<Record>, RedisError> {
     Ok(Some(Record { version, body: body.into() }))
 }
 
-/// Parts an entry of a log from its seq.
+/// Splits a stored entry of a log into its seq and its content.
 fn entry(stored: Bytes) -> Result<(u64, Bytes), RedisError> {
     let space = stored.iter().position(|byte| *byte == b' ');
     let seq = space.and_then(|space| std::str::from_utf8(&stored[..space]).ok()?.parse().ok());

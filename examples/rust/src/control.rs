@@ -120,7 +120,7 @@ impl Control {
     /// Connects to a control that has just said that it can serve. Where none says so, connects to
     /// one that answers. Each call of this begins with the next control in the list.
     ///
-    /// So a call goes to a control that hangs only if it began to hang at that moment, and nothing
+    /// So no call goes to a control that hangs, unless it began to hang just then, and nothing
     /// needs to be repeated at another one.
     ///
     /// # Errors

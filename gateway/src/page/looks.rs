@@ -193,7 +193,7 @@ impl<'a> Looks<'a> {
     }
 }
 
-/// What a page says outside of its link's hours.
+/// What a page says outside its link's hours.
 pub(super) struct Away<'a> {
     pub(super) text: &'a str,
     /// When the hours begin, in RFC 3339.

@@ -1,6 +1,6 @@
 // ── In a frame of another site ──────────────────────────────────────────────────────────────────
 
-/** Leads to the site's `embed.js`; null outside of its frame, and until it has said hello. */
+/** Leads to the site's `embed.js`; null outside its frame, and until it has said hello. */
 let site = null;
 /** Whether the visitor sees the page: not while the site's bubble is closed. */
 let shown = true;

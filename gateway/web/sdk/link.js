@@ -16,7 +16,7 @@ export const pause = (seconds, signal) =>
   });
 /** Whether the same request may succeed later. */
 export const mayRepeat = ({ status, body }) => [0, 408, 429].includes(status) || status >= 500 || isPaused(body);
-/** Whether a refusal says that the JWT that says who the visitor is was not valid. */
+/** Whether a refusal says that the visitor's JWT was not valid. */
 export const isUnknown = (body) => body.reason === "IDENTITY_INVALID";
 /** Whether a refusal says that the link is paused. */
 export const isPaused = (body) => body.reason === "LINK_PAUSED";

@@ -81,7 +81,7 @@ export interface Config {
   agent_attached: boolean;
   /** Whether the link takes no messages for now. */
   paused: boolean;
-  /** What to say outside of the link's hours, until they begin; null in them. */
+  /** What to say outside the link's hours, until they begin; null within them. */
   away: { text: string; until: string } | null;
   looks: Record<string, string | string[]>;
   limits: { content_bytes: number };

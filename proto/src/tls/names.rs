@@ -1,4 +1,4 @@
-//! What certificates say: the names of a client, and when they end.
+//! What certificates say: a client's names, and when the certificate ends.
 
 use super::TlsStream;
 use anyhow::Context as _;

@@ -4,7 +4,7 @@ use super::history::history;
 use arizuko_tests::{http::Answer, prelude::*};
 use futures_util::future::join_all;
 
-/// Posts a message that replaces a turn's.
+/// Posts a message that replaces the message of a turn.
 async fn replace(visitor: &Visitor, turn: &str, conversation: &str, content: &str) -> Answer {
     let message = json!({"content": content, "conversation": conversation, "supersedes": turn});
     visitor.post_json(&message).await
@@ -26,7 +26,7 @@ async fn agents_get_the_history_without_what_was_replaced(stack: Stack) {
     assert_eq!(said, ["one", "re one"]);
     agent.answer(held, "re two").await;
     here.end_of(&right.turn).await;
-    // What replaces can be replaced, too.
+    // A message that replaces another can be replaced, too.
     let third = replace(&here, &right.turn, conversation, "three").await.posted();
     let held = agent.turn().await;
     let said: Vec<_> = held.turn.history.iter().map(|message| &*message.content).collect();
@@ -34,7 +34,7 @@ async fn agents_get_the_history_without_what_was_replaced(stack: Stack) {
     agent.answer(held, "re three").await;
     here.end_of(&third.turn).await;
 
-    // The log keeps all, and says what has replaced what.
+    // The log keeps all of them, and says which has replaced which.
     let kept = history(&there, conversation, "").await;
     let turns = kept["turns"].as_array().expect("turns");
     let replaced: Vec<_> = turns

@@ -28,7 +28,7 @@ pub(super) struct Completion<'a> {
     status: String,
     /// The tool that the model called last.
     tool: String,
-    /// Why the model ended, in lower case. `None` while it may still write.
+    /// Why the model stopped, in lower case. `None` while it may still write.
     pub(super) finish_reason: Option<String>,
     /// No more chunks will come.
     pub(super) is_done: bool,
@@ -156,7 +156,7 @@ impl<'a> Completion<'a> {
         self.reply.write(text).await
     }
 
-    /// Says whether the model has ended.
+    /// Says whether the model has stopped.
     pub(super) fn is_whole(&self) -> bool {
         self.is_done || self.finish_reason.is_some()
     }

@@ -12,8 +12,9 @@ use crate::{
 };
 use arizuko_proto::v1::{self, ConversationStatus};
 
-/// How many conversations a page reads from the store at first. It doesn't look at those of a
-/// millisecond that it has not read to its end; if that leaves none, it reads twice as many.
+/// How many conversations a page reads from the store at first. If the read stops within a
+/// millisecond, the page leaves that millisecond's conversations to the next page; if none would be
+/// left, it reads twice as many.
 const LOOKED_AT: u32 = 500;
 /// How many conversations are read at a time.
 const AT_ONCE: usize = 50;

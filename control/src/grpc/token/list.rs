@@ -143,8 +143,8 @@ impl Service {
         token.is_live(self.control.ledger.now()) && caller.must_reach(&token.owner).is_ok()
     }
 
-    /// Returns the next places after one, of one partition or of all, with their partitions; and
-    /// whether there may be more.
+    /// Returns the next places after `after`, of one partition or of all, with their partitions;
+    /// and whether there may be more.
     async fn places(
         &self,
         partition: Option<Partition>,
@@ -183,7 +183,7 @@ impl Service {
         }
     }
 
-    /// Reads tokens, and returns those that there are, in the order of their places.
+    /// Reads tokens, and returns those that still exist, in the order of their places.
     async fn read_tokens(
         &self,
         listed: &[&(Place, Partition)],
