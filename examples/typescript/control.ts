@@ -22,7 +22,7 @@ import { type IssueChatLinkResponse, type LinkOptionsSchema, TokenService } from
 const ANSWERING = 5_000; // milliseconds to wait for an answer
 const PATIENCE = 20_000; // milliseconds after which a call is not retried
 const REFUSED = ["UNAUTHENTICATED", "PERMISSION_DENIED", "INVALID_ARGUMENT", "UNIMPLEMENTED"];
-// After these a call is repeated. After the first, control has done nothing.
+// A call that fails for one of these reasons is repeated. For the first, control has done nothing.
 const AWAY: (Reason | undefined)[] = ["UNAVAILABLE", "OUTCOME_UNKNOWN", undefined];
 
 /** Why control refuses something: a name of the contract's `ErrorReason`. */

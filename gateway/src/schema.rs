@@ -1,4 +1,5 @@
-//! Schemas that `openapi.json` has, for fields of the documents whose schemas are made from their types.
+//! Stands for schemas that are written in `openapi.json`, where a document whose schema is made
+//! from its type has such a field.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;

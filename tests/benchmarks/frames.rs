@@ -18,7 +18,7 @@ use tokio::{task::JoinSet, time::interval_at};
 
 /// How long data takes to reach the replica. Its acknowledgements take no time.
 const ROUND_TRIP: Duration = Duration::from_millis(5);
-/// A message whose answer is the event stream of its turn.
+/// The headers of a message whose answer is the event stream of its turn.
 const HEADERS: &str = "content-type: application/json\r\naccept: text/event-stream\r\n";
 /// How many turns run at a time, and how often each gets a frame: 5,000 frames a second.
 const TURNS: usize = agent::CREDIT as usize;

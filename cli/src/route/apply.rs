@@ -162,8 +162,7 @@ fn add(difference: &mut ApplyRoutesResponse, table: ApplyRoutesResponse) {
     difference.unattended.dedup();
 }
 
-/// Says whether the key has a folder. If it has none, control refuses a request that names no
-/// folder as invalid.
+/// Says whether the key has a folder. If it has none, a request that names no folder is invalid.
 async fn key_has_a_folder(control: &Control) -> anyhow::Result<bool> {
     let request = ApplyRoutesRequest { dry_run: true, ..ApplyRoutesRequest::default() };
     match control.routes().await?.apply_routes(request).await {

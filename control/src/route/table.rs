@@ -99,7 +99,8 @@ fn is_visible(tx: &mut Tx<'_>, caller: &Caller, route: &Route) -> Decision<bool>
 }
 
 /// If the prefix is the JID of an existing folder that the key does not reach, returns that folder.
-/// The folder must exist because `web:acme/eng` could also be a link of `acme` with the suffix `eng`.
+/// The folder must exist because `web:acme/eng` could also be a link of `acme` with the suffix
+/// `eng`.
 fn foreign_folder(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision<Option<FolderName>> {
     if prefix.starts_with("hook:") {
         return Ok(None);
@@ -283,8 +284,8 @@ fn may_change(
     if reach.below && folder.as_str() == folder.root() {
         return Ok(None);
     }
-    // A folder's own key may replace a route that a key of a folder above set for a suffix with the
-    // name of this folder.
+    // A key of a folder above may have set the route for a link whose suffix is this folder's name.
+    // The folder's own key may replace that route.
     let is_squatted =
         |only: &Reach| !only.below && *folder != only.folder && folder.is_within(&only.folder);
     let others = |before: &Route| {

@@ -107,7 +107,7 @@ class Reply {
     this.colour();
   }
 
-  /** Colours the code of finished blocks. All but the last are; so is that one when nothing more comes. */
+  /** Colours the code of finished blocks: of all but the last, and of the last one, too, when nothing more comes. */
   colour() {
     const blocks = [...this.body.children];
     if (!(this.finished && this.rendered)) blocks.pop();

@@ -38,7 +38,7 @@ async fn a_rating_is_in_the_history_the_stream_and_the_stats(stack: Stack) {
     let shown = stack.arizuko(&["turn", "show", &posted.turn]).await.expect(0).out;
     assert!(shown.contains("thumb down: too short\n"), "{shown}");
 
-    // The turn's own stream ends as it did.
+    // The rating doesn't show in the turn's own stream.
     assert_eq!(names(&there.read(&posted.turn).await), ["message", "turn_done"]);
     rate(&there, &posted.turn, json!({"rating": "up"})).await.expect(200);
     assert_eq!(of().await, "up");

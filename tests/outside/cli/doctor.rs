@@ -43,7 +43,7 @@ async fn doctor_finds_nothing_wrong_and_leaves_nothing_behind(kind: Kind) {
 async fn doctor_names_a_link_that_no_agent_answers(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
     stack.visit("acme/eng").await.say("anybody?").await;
-    // Control counts what waits once a second.
+    // Once a second, control counts what waits.
     until("the message to be counted", async || {
         let status = stack.arizuko(&["status", "--json"]).await.expect(0).json();
         let mut folders = status["folders"].as_array().expect("a list").iter();

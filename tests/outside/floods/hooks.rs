@@ -13,7 +13,7 @@ use std::{io, iter::repeat_with, time::SystemTime};
 
 const SECRET: &str = "It's a Secret to Everybody";
 
-/// Sends a request as often as an address may have bodies decoded at once, and asserts how it is
+/// Sends as many requests as an address may have bodies decoded at once, and asserts how they are
 /// refused.
 async fn refused(request: impl FnMut() -> RequestBuilder, status: u16, reason: &str) {
     for answer in join_all(repeat_with(request).take(12).map(send)).await {
