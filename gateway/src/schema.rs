@@ -1,5 +1,5 @@
-//! Stands for schemas that are written in `openapi.json`, where a document whose schema is made
-//! from its type has such a field.
+//! Types that stand for schemas written by hand in `openapi.json`. Documents whose own schemas are
+//! made from their types have fields of these types.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;

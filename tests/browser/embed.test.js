@@ -15,7 +15,10 @@ const HOSTILE = `
   * { font: 90px serif !important; color: red !important; background: lime !important; }
 `;
 
-/** Starts a site, and issues a link that it may show. `page` makes the end of its page from the embed's script element. */
+/**
+ * Starts a site, and issues a link that it may show. `page` turns the embed's script element into the end of the site's
+ * page.
+ */
 async function site(t, { attributes = "", page = (script) => script, csp = () => "", html = 'lang="en"', options = [] } = {}) {
   let answer = "";
   let policy = "";

@@ -1,4 +1,4 @@
-//! The controls of a run, and the clients of them.
+//! The controls of a run, and their clients.
 
 use super::{
     PARTITIONS,

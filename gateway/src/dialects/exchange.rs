@@ -220,8 +220,8 @@ impl Caller {
     }
 }
 
-/// Adds an id that the client makes up as the Idempotency-Key, unless there is one or the id may not
-/// be unique.
+/// Adds the client's own id for a request as the Idempotency-Key, unless there is one or the id may
+/// not be unique.
 pub(super) fn with_key(mut headers: HeaderMap, id: &str) -> HeaderMap {
     if (22..=255).contains(&id.len())
         && let Ok(key) = HeaderValue::try_from(id)

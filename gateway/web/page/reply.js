@@ -50,7 +50,7 @@ class Reply {
     this.crossing.textContent = text;
     if (!text) return this.crossing.remove();
     this.element.before(this.crossing);
-    // After the messages that came before.
+    // Said after the messages that came before.
     if (audible) setTimeout(() => say(text), HTML_TIME);
   }
 

@@ -28,7 +28,10 @@ page.composer.addEventListener("submit", (event) => {
   thread.write(content, supersedes);
 });
 
-/** Whether a key is for an input method, as Enter that selects a word. Safari then reports key code 229 and not `isComposing`. */
+/**
+ * Whether a key is for an input method, such as the Enter that selects a word. Safari then reports key code 229 and not
+ * `isComposing`.
+ */
 const composes = (event) => event.isComposing || event.keyCode === 229;
 
 page.content.addEventListener("keydown", (event) => {
