@@ -48,7 +48,7 @@ pub(crate) fn rotate(
 ) -> Decision<Key> {
     check_lifetime(rotation.lifetime)?;
     if rotation.overlap > MAX_OVERLAP {
-        return Err(Refusal::invalid("the old secret ends within 30 days").into());
+        return Err(Refusal::invalid("the old secret can work for 30 days at most").into());
     }
     let key = tx.get::<Key>(id)?.filter(|key| key.is_live(tx.now));
     let mut key = key.ok_or_else(|| Refusal::invalid(format!("{id} is not a live key")))?;

@@ -131,7 +131,7 @@ const unanswered = () => ({ status: 0, ok: false, wait: 0, body: {} });
 async function read({ status, ok, headers, body }, silence) {
   silence.expect(SILENCE);
   const json = new Response(silence.hear(body, SILENCE)).json();
-  // A refusal may have another form, and what was deleted has no answer.
+  // A refusal may not be JSON, and a deletion has an answer without a body.
   const read = ok && status !== 204 ? await json : await json.catch(() => ({}));
   const wait = Number(headers.get("retry-after")) || 0;
   return { status, ok, wait: waitAfter(wait, read), body: read };

@@ -13,8 +13,7 @@ use std::{io, iter::repeat_with, time::SystemTime};
 
 const SECRET: &str = "It's a Secret to Everybody";
 
-/// Sends as many requests as an address may have bodies decoded at once, and asserts how they are
-/// refused.
+/// Sends 12 requests at once, and asserts how each is refused.
 async fn refused(request: impl FnMut() -> RequestBuilder, status: u16, reason: &str) {
     for answer in join_all(repeat_with(request).take(12).map(send)).await {
         answer.refused(status, reason);
