@@ -238,8 +238,8 @@ async fn issue_many(stack: &Stack, count: usize) -> Vec<Link> {
     stream::iter(0..count).map(issue).buffer_unordered(4).collect().await
 }
 
-/// Revokes all links of a JID. Asserts that these are all, and that none works any more. Returns how
-/// many commits it took.
+/// Revokes all links of a JID. Asserts that these are all, and that none works any more. Returns
+/// how many commits it took.
 async fn revoke_many(stack: &Stack, links: &[Link]) -> f64 {
     let name = "arizuko_control_store_round_trip_seconds_count";
     let commits = async || stack.metric(name, &["operation=\"commit\""]).await;
@@ -271,8 +271,8 @@ async fn thousands_of_links_of_one_jid_are_revoked_at_once(kind: Kind) {
     // A commit ends many links. Control itself commits now and then, too.
     assert!(few < 50.0 && many < 200.0, "{few} commits for 500 links, {many} for 2,000");
     stack.visitor(&other, A).get("config").await.expect(200);
-    // The turns may end only after the revocation has returned, but the queued turn is not
-    // delivered before it ends.
+    // The revocation may return before the turns end, but the queued turn is not delivered
+    // meanwhile.
     for _ in 0..2 {
         let cancelled = agent.hear_of("Cancel", |heard| match heard {
             Heard::Cancel(cancel) => Some(cancel.turn_id.clone()),
