@@ -69,7 +69,7 @@ pub struct Limits {
     /// Bytes of a turn's reply; a turn with a longer one ends as failed.
     #[arg(long, env = "ARIZUKO_TURN_BYTES", help_heading = "Limits on agents", default_value_t = 4 << 20)]
     pub turn_bytes: u64,
-    /// How often agents may lose a turn: with this loss, it ends as failed.
+    /// A turn that agents have lost this many times ends as failed.
     #[arg(long, env = "ARIZUKO_ATTEMPTS", help_heading = "Limits on agents", default_value_t = 5)]
     pub attempts: u32,
     /// How long a turn may be open.

@@ -151,7 +151,7 @@ async fn a_dry_run_changes_nothing(stack: Stack) {
     assert_ne!(export(&stack).await, before);
 }
 
-/// Returns the steps of an escalation: each with its folder, and a time and what it waits for.
+/// Returns the steps of an escalation. Each has a folder, what it waits for, and a time.
 fn steps(steps: &[(&str, &str, &str)]) -> String {
     let steps = steps.iter().map(|(to, waits, time)| {
         format!("[[route.escalate]]\nto = \"{to}\"\n{waits} = \"{time}\"\n")
