@@ -64,7 +64,7 @@ impl LinkLimits {
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         if let Some(rate) = &self.rate {
             if !(Duration::from_secs(1)..=DAY).contains(&rate.per) {
-                return Err(Refusal::invalid("the time of a rate is from 1 second to 1 day"));
+                return Err(Refusal::invalid("the period of a rate must be 1 second to 1 day"));
             }
             if rate.count == 0 || Rate::from(rate).interval().is_none() {
                 return Err(Refusal::invalid(
