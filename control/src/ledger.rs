@@ -11,6 +11,7 @@ use crate::{
 use arizuko_proto::public_id::TIME_BYTES;
 use commit::log;
 use futures_util::FutureExt as _;
+use lines::Lines;
 use lru::LruCache;
 use shared::SharedReads;
 use std::{
@@ -19,9 +20,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::time::sleep;
 
 mod commit;
+mod lines;
 mod reads;
 mod shared;
 #[cfg(test)]
@@ -38,11 +39,9 @@ const HINT_BYTES: usize = 16 << 10;
 /// read.
 const ATTEMPTS: u32 = 50;
 
-/// How many times a command is tried before it waits between tries.
+/// How many times a command is tried before it stands in line with others that change the same
+/// record. From then on it has to win only against newcomers, and against other controls.
 const AT_ONCE: u32 = 3;
-/// How much longer each wait between two tries may be than the one before it. The waits are random,
-/// so that the tries of many commands that change one record spread out.
-const WAIT: Duration = Duration::from_millis(6);
 
 /// How long a caller should wait if the store is out of reach or busy.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -89,12 +88,14 @@ pub(crate) struct Ledger {
     limits: Arc<Limits>,
     hints: Arc<Mutex<LruCache<(Partition, String), Record>>>,
     shared: Arc<SharedReads>,
+    lines: Arc<Lines>,
 }
 
 impl Ledger {
     pub(crate) fn new(store: Arc<dyn Store>, limits: Limits) -> Self {
         let hints = Arc::new(Mutex::new(LruCache::new(HINTS)));
-        Self { store, limits: Arc::new(limits), hints, shared: Arc::default() }
+        let (shared, lines) = (Arc::default(), Arc::default());
+        Self { store, limits: Arc::new(limits), hints, shared, lines }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -151,6 +152,7 @@ impl Ledger {
     ) -> Result<(T, Cover), Error> {
         let partition = command.partition;
         let mut reading = self.reading(command, true).await?;
+        let mut _line = None;
         for attempt in 1..=ATTEMPTS {
             let (outcome, Effects { batch, mut full, hints }) =
                 match self.decide(command, &mut reading, &mut decide).await? {
@@ -166,6 +168,7 @@ impl Ledger {
                 }
                 Commit::Conflict(mut fresh) => {
                     fence::check(&mut fresh)?;
+                    let first = fresh.keys().min().cloned();
                     // Sets and logs aren't guarded and may have changed as well, so they are read
                     // again.
                     reading = Reading::afresh();
@@ -173,8 +176,10 @@ impl Ledger {
                         self.note(partition, name.clone(), record.clone());
                         reading.known.0.insert(Read::Record(name), Found::Record(record));
                     }
-                    if attempt >= AT_ONCE {
-                        sleep(WAIT * attempt * u32::from(random::<1>()?[0]) / 256).await;
+                    if attempt == AT_ONCE
+                        && let Some(record) = first
+                    {
+                        _line = Some(self.lines.wait(partition, &record).await);
                         // Others have committed since the conflict: read again.
                         reading = self.reading(command, false).await?;
                     }

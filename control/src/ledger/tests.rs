@@ -14,6 +14,7 @@ use crate::{
     transaction::{self, Tx},
 };
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
@@ -148,6 +149,15 @@ async fn a_read_sees_what_was_committed_before_it_though_an_older_one_is_under_w
     let (older, newer) = tokio::join!(older, newer);
     assert!(older.is_ok(), "{older:?}");
     assert_eq!(newer.expect("the store is in reach"), Some(Counter(2)));
+}
+
+#[tokio::test]
+async fn a_thousand_commands_that_change_one_record_all_get_their_turn() {
+    let (_folder, ledger) = troubled(Duration::from_millis(1), 0).await;
+    let counts = (0..1_000).map(|_| count(&ledger));
+    let mut counted = try_join_all(counts).await.expect("none is beaten by the others for ever");
+    counted.sort_unstable();
+    assert_eq!(counted, (1..=1_000).collect::<Vec<_>>());
 }
 
 #[tokio::test]

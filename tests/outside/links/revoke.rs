@@ -235,7 +235,7 @@ async fn issue_many(stack: &Stack, count: usize) -> Vec<Link> {
         let request = IssueChatLinkRequest { folder: "acme".to_owned(), ..Default::default() };
         async move { tokens.issue_chat_link(request).await.expect("operators issue").into_inner() }
     };
-    stream::iter(0..count).map(issue).buffer_unordered(4).collect().await
+    stream::iter(0..count).map(issue).buffer_unordered(32).collect().await
 }
 
 /// Revokes all links of a JID. Asserts that these are all, and that none works any more. Returns

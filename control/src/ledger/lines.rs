@@ -1,0 +1,27 @@
+//! Lines of commands that change one record, so that each gets its turn however many there are.
+
+use crate::store::Partition;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// How many lines there are. Records that share one only wait for each other.
+const LINES: usize = 64;
+
+/// First come, first served: tokio's mutex is fair.
+pub(super) struct Lines([Mutex<()>; LINES]);
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self([const { Mutex::const_new(()) }; LINES])
+    }
+}
+
+impl Lines {
+    /// Waits until those who came earlier for this record are done.
+    pub(super) async fn wait(&self, partition: Partition, record: &str) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        (partition, record).hash(&mut hasher);
+        let line = usize::try_from(hasher.finish() % LINES as u64).unwrap_or_default();
+        self.0[line].lock().await
+    }
+}
