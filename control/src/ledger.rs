@@ -124,11 +124,11 @@ impl Ledger {
     /// # Errors
     /// [`Error::Refused`] if the decision, or one of its limits, refuses; [`Error::Store`] if the
     /// store did not commit, or may have; [`Error::Busy`] after too many conflicts.
-    pub(crate) async fn transact<T>(
+    pub(crate) async fn transact<T: Send>(
         &self,
         partition: Partition,
         expected: &[String],
-        decide: impl FnMut(&mut Tx<'_>) -> Decision<T>,
+        decide: impl FnMut(&mut Tx<'_>) -> Decision<T> + Send,
     ) -> Result<T, Error> {
         let command = Command { partition, expected, seed: self.seed()?, covered: true };
         Ok(self.decide_and_commit(&command, decide).await?.0)
@@ -136,35 +136,50 @@ impl Ledger {
 
     /// The same, but doesn't wait for the replicas that must have the commit: nobody may learn of
     /// it before the [`Cover`] is over.
-    pub(crate) async fn transact_early<T>(
+    pub(crate) async fn transact_early<T: Send>(
         &self,
         partition: Partition,
-        decide: impl FnMut(&mut Tx<'_>) -> Decision<T>,
+        decide: impl FnMut(&mut Tx<'_>) -> Decision<T> + Send,
     ) -> Result<(T, Cover), Error> {
         let command = Command { partition, expected: &[], seed: self.seed()?, covered: false };
         self.decide_and_commit(&command, decide).await
     }
 
-    async fn decide_and_commit<T>(
+    async fn decide_and_commit<T: Send>(
         &self,
         command: &Command<'_>,
-        mut decide: impl FnMut(&mut Tx<'_>) -> Decision<T>,
+        mut decide: impl FnMut(&mut Tx<'_>) -> Decision<T> + Send,
     ) -> Result<(T, Cover), Error> {
+        let mut outcome = None;
+        let mut decide = |tx: &mut Tx<'_>| {
+            outcome = Some(decide(tx)?);
+            Ok(())
+        };
+        let cover = self.attempt(command, &mut decide).await?;
+        let undecided = || Error::Internal("nothing was decided".to_owned());
+        Ok((outcome.ok_or_else(undecided)?, cover))
+    }
+
+    /// Decides and commits. Knows nothing of the outcome's type, so that it is compiled only once.
+    async fn attempt(
+        &self,
+        command: &Command<'_>,
+        decide: &mut Decide<'_>,
+    ) -> Result<Cover, Error> {
         let partition = command.partition;
         let mut reading = self.reading(command, true).await?;
         let mut _line = None;
         for attempt in 1..=ATTEMPTS {
-            let (outcome, Effects { batch, mut full, hints }) =
-                match self.decide(command, &mut reading, &mut decide).await? {
-                    Decided::Outcome(outcome) => return Ok((outcome, ready(Ok(())).boxed())),
-                    Decided::Effects(outcome, effects) => (outcome, effects),
-                };
+            let Some(effects) = self.decide(command, &mut reading, decide).await? else {
+                return Ok(ready(Ok(())).boxed());
+            };
+            let Effects { batch, mut full, hints } = effects;
             let (committed, cover) = self.commit(&batch, command.covered).await?;
             match committed {
                 Commit::Applied => {
                     log(&batch, attempt);
                     self.remember(&batch, hints);
-                    return Ok((outcome, cover));
+                    return Ok(cover);
                 }
                 Commit::Conflict(mut fresh) => {
                     fence::check(&mut fresh)?;
@@ -209,13 +224,13 @@ impl Ledger {
     }
 
     /// Decides until everything that the decision needs is loaded, and is fresh where no commit
-    /// will guard it.
-    async fn decide<T>(
+    /// will guard it. Returns what must be committed, if the decision changes something.
+    async fn decide(
         &self,
         command: &Command<'_>,
         reading: &mut Reading,
-        decide: &mut impl FnMut(&mut Tx<'_>) -> Decision<T>,
-    ) -> Result<Decided<T>, Error> {
+        decide: &mut Decide<'_>,
+    ) -> Result<Option<Effects>, Error> {
         // All decisions of an attempt have the same time: a set may be read up to now, and each new
         // time would need another read.
         let now = self.now();
@@ -231,17 +246,16 @@ impl Ledger {
             let (guesses, hinted) = (tx.guesses(), tx.take_hinted());
             match decided {
                 Err(Stop::Missing(reads)) => self.learn(command.partition, reads, reading).await?,
-                Ok(outcome) if tx.changes_something() => {
+                Ok(()) if tx.changes_something() => {
                     let version = u64::from_le_bytes(random()?);
-                    let effects = tx.into_effects(command.partition, version);
-                    return Ok(Decided::Effects(outcome, effects));
+                    return Ok(Some(tx.into_effects(command.partition, version)));
                 }
                 // Without a commit no guard would show a stale hint or a wrong guess.
                 _ if !hinted.is_empty() => *reading = self.reading(command, false).await?,
                 _ if !guesses.is_empty() => {
                     self.learn(command.partition, guesses, reading).await?;
                 }
-                Ok(outcome) => return Ok(Decided::Outcome(outcome)),
+                Ok(()) => return Ok(None),
                 Err(stop) => return Err(stop.into()),
             }
         }
@@ -317,6 +331,9 @@ impl Ledger {
     }
 }
 
+/// A decision whose outcome its caller keeps.
+type Decide<'a> = dyn FnMut(&mut Tx<'_>) -> Decision<()> + Send + 'a;
+
 /// The fixed inputs of one transaction.
 struct Command<'a> {
     partition: Partition,
@@ -326,14 +343,6 @@ struct Command<'a> {
     seed: [u8; 32],
     /// Whether to wait, before the outcome is returned, for the replicas that must have the commit.
     covered: bool,
-}
-
-/// A decision for which everything was loaded.
-enum Decided<T> {
-    /// The decision changes nothing.
-    Outcome(T),
-    /// The decision changes something. The batch must be committed.
-    Effects(T, Effects),
 }
 
 /// The records, sets and logs that were read for a command.

@@ -147,7 +147,7 @@ impl Worker {
 
     async fn transact(
         &self,
-        decide: impl FnMut(&mut Tx<'_>) -> Decision<Ack>,
+        decide: impl FnMut(&mut Tx<'_>) -> Decision<Ack> + Send,
     ) -> Result<(Ack, Cover), Error> {
         self.control.ledger.transact_early(self.partition, decide).await
     }
