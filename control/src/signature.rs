@@ -1,8 +1,10 @@
 //! How a webhook's sender signs, in the form that the token's record has.
 
 mod check;
+mod handshake;
 
 pub(crate) use check::{Signed, verify};
+pub(crate) use handshake::answer;
 
 use crate::refusal::Refusal;
 use base64::{

@@ -81,7 +81,7 @@ impl Control {
         // Without a key from the visitor, only the gateway itself can have repeated the message. For a
         // webhook, control tells the sender's repeats from the gateway's.
         posted.repeated &= has_key || is_hook;
-        if posted.filtered {
+        if posted.filtered || !posted.handshake.is_empty() {
             return Ok(posted);
         }
         Span::current().record("turn", public_id::turn(&posted.turn_id));

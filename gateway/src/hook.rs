@@ -23,7 +23,11 @@ use axum::{
 };
 use bytes::Bytes;
 use headers::Headers;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header::ALLOW, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode, Uri,
+    header::{ALLOW, CONTENT_TYPE},
+    request::Parts,
+};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -79,6 +83,10 @@ pub(crate) async fn deliver(
     if posted.filtered {
         gateway.metrics.filtered.inc();
         return Ok(Json(json!({ "status": "filtered" })).into_response());
+    }
+    if !posted.handshake.is_empty() {
+        let json = [(CONTENT_TYPE, "application/json")];
+        return Ok((json, posted.handshake).into_response());
     }
     gateway.rates.charge_repeat(&posted, visitor.0);
     // The caller knows its body, which may not be text.

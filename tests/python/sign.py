@@ -55,6 +55,9 @@ def sign(sender: str, url: str, secret: str) -> tuple[str, str, dict[str, str]]:
             key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(secret.encode()).digest())
             headers["x-signature-ed25519"] = key.sign(f"{now}{body}".encode()).hex()
             headers["x-signature-timestamp"] = now
+        case "zoom":
+            code = hmac.new(secret.encode(), f"v0:{now}:{body}".encode(), hashlib.sha256)
+            headers |= {"x-zm-request-timestamp": now, "x-zm-signature": f"v0={code.hexdigest()}"}
         case "gitlab":
             headers["x-gitlab-token"] = secret
         case _:

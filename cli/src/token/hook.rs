@@ -119,6 +119,7 @@ enum Verify {
     Standard,
     /// Discord's interactions; the secret file has the application's public key
     Discord,
+    Zoom,
     /// Any sender with an HMAC in a header: see --hmac-header
     Hmac,
 }
@@ -198,9 +199,21 @@ impl Verify {
             Self::Twilio => SignatureSender::Twilio,
             Self::Standard => SignatureSender::Standard,
             Self::Discord => SignatureSender::Discord,
+            Self::Zoom => return Scheme::Hmac(zoom()),
             Self::Hmac => return Scheme::Hmac(hmac.into_scheme()),
         };
         Scheme::Sender(sender.into())
+    }
+}
+
+/// Returns how Zoom signs. Control knows Zoom's handshake by itself.
+fn zoom() -> HmacScheme {
+    HmacScheme {
+        header: "x-zm-signature".to_owned(),
+        prefix: "v0=".to_owned(),
+        signed: "v0:{timestamp}:{body}".to_owned(),
+        timestamp_header: "x-zm-request-timestamp".to_owned(),
+        ..HmacScheme::default()
     }
 }
 

@@ -7,7 +7,6 @@ use super::{
 };
 use crate::{
     conversation::{Conversation, Head},
-    hook_filter,
     hook_request::{Blob, HookRequest},
     ids::TokenId,
     looks::Logo,
@@ -29,6 +28,7 @@ use crate::{
 };
 use arizuko_proto::{public_id, telemetry::traces, v1};
 use attached::meanwhile;
+use signed::Delivery;
 use std::{mem, time::Duration};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Span;
@@ -125,21 +125,21 @@ impl v1::gateway_service_server::GatewayService for Service {
             let token = token::admit(token, &access.secret, access.kind, tx.now)?;
             proof_key.clone_from(&token.proof_key);
             wait = token.options.hook.wait;
-            control.check_signature(&token, &access.secret, &post, tx.now)?;
-            if !hook_filter::pass(&token.options.hook.only, &post.headers, &post.content) {
-                return Ok(None);
+            if let Some(answer) = control.without_turn(&token, &access.secret, &post, tx.now)? {
+                return Ok(Delivery::Ignored(answer.into()));
             }
             let identity = control.identify(&token, &jwt, tx.now)?;
-            post::post(tx, &token, &post, identity.as_ref()).map(Some)
+            let posted = post::post(tx, &token, &post, identity.as_ref())?;
+            Ok(Delivery::Posted(posted.into()))
         });
         let (posted, likely) = meanwhile(control, partition, hint.as_ref(), posting).await;
         let posted = posted.map_err(|error| {
             control.refused.note(&token, control.ledger.now().day(), &error);
             control.explain(error, proof_key.as_ref())
         });
-        let Some(Posted { turn, content, repeated }) = posted? else {
-            let filtered = v1::PostMessageResponse { filtered: true, ..Default::default() };
-            return Ok(Response::new(filtered));
+        let Posted { turn, content, repeated } = match posted? {
+            Delivery::Posted(posted) => *posted,
+            Delivery::Ignored(answer) => return Ok(Response::new(*answer)),
         };
         Span::current()
             .record("turn", public_id::turn(turn.id.as_str()))
@@ -153,6 +153,7 @@ impl v1::gateway_service_server::GatewayService for Service {
             agent_attached,
             repeated,
             filtered: false,
+            handshake: String::new(),
             wait: wait.and_then(wire::duration),
         }))
     }

@@ -10,6 +10,8 @@ pub(crate) const SEAL: (&str, &str) =
 const SECRET: &str = "It's a Secret to Everybody";
 /// The public key of the private key that `sign.py` makes of `SECRET`.
 const DISCORD_KEY: &str = "cab32f3df7ce3b5bd71cfddcd414732dbf8b6a55cc5d043cef8fbdc8418eb622";
+/// The HMAC-SHA-256 of `qgg8vlvZRS6UYooatFL8Aw` with `SECRET`, by Python's `hmac`.
+const ENCRYPTED_TOKEN: &str = "34695fa238d44562f131448d95b5f5df2e52e07c8793d7f2dc630f6159e5cd5e";
 
 /// Writes secrets to files, and returns the flags that name them.
 pub(crate) fn secret_files(stack: &Stack, secrets: &[&str]) -> Vec<String> {
@@ -58,6 +60,11 @@ async fn deliver(
     send(request.body(body)).await
 }
 
+fn seconds_since_1970() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("it is after 1970").as_secs()
+}
+
 async fn by_github(hook: &Visitor, secret: &str, body: &str) -> Answer {
     let signature = format!("sha256={}", sign(secret, body.as_bytes()));
     deliver(hook, &[("x-hub-signature-256", &signature)], body.to_owned()).await
@@ -78,6 +85,7 @@ async fn deliveries_signed_by_the_senders_own_libraries_are_taken(kind: Kind) {
         ("linear", SECRET),
         ("shopify", SECRET),
         ("discord", SECRET),
+        ("zoom", SECRET),
         ("gitlab", SECRET),
     ] {
         let scheme = sender.trim_end_matches("-json");
@@ -91,11 +99,36 @@ async fn deliveries_signed_by_the_senders_own_libraries_are_taken(kind: Kind) {
     let mut agent = stack.attach("acme", B).await;
     let orders: Vec<_> = orders.iter().map(String::as_str).collect();
     assert_eq!(python("sign.py", &orders).await.expect(0).out, expected);
-    for _ in 0..11 {
+    for _ in 0..12 {
         let headers = agent.offered().await.headers;
         let names: Vec<_> = headers.iter().map(|header| header.name.as_str()).collect();
         assert!(names.contains(&"user-agent") && !names.contains(&"x-gitlab-token"), "{names:?}");
     }
+}
+
+#[apply(embedded)]
+async fn zoom_learns_that_the_receiver_has_its_secret_and_strangers_do_not(kind: Kind) {
+    let stack = Stack::with(kind, &[SEAL]).await;
+    // During a rotation, the secret that has signed the question signs the answer.
+    let link = issue(&stack, &["--verify", "zoom"], &["another secret", SECRET]).await;
+    let mut agent = stack.attach("acme", B).await;
+    let zoom = stack.caller(&link, A);
+    let body = r#"{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1654503849680,"event":"endpoint.url_validation"}"#;
+    let now = seconds_since_1970().to_string();
+    let by = |secret| format!("v0={}", sign(secret, format!("v0:{now}:{body}").as_bytes()));
+    let ask = async |signature: &str| {
+        let headers = [("x-zm-request-timestamp", now.as_str()), ("x-zm-signature", signature)];
+        deliver(&zoom, &headers, body).await
+    };
+    let told = ask(&by(SECRET)).await.expect(200).json();
+    assert_eq!(told["plainToken"], "qgg8vlvZRS6UYooatFL8Aw");
+    assert_eq!(told["encryptedToken"], ENCRYPTED_TOKEN);
+    ask(&by("a stranger's secret")).await.refused(401, "SIGNATURE_INVALID");
+    let delivery = format!("v0:{now}:{{}}");
+    let signature = format!("v0={}", sign(SECRET, delivery.as_bytes()));
+    let headers = [("x-zm-request-timestamp", now.as_str()), ("x-zm-signature", &signature)];
+    deliver(&zoom, &headers, "{}").await.expect(202);
+    assert_eq!(agent.offered().await.content, "{}", "the handshake makes no turn");
 }
 
 #[apply(embedded_and_pair)]
@@ -205,8 +238,7 @@ async fn any_hmac_can_be_described(kind: Kind) {
         &["--hmac-window", "10m"],
     ];
     let hook = stack.caller(&issue(&stack, &flags.concat(), &[SECRET]).await, A);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = now.expect("it is after 1970").as_secs();
+    let now = seconds_since_1970();
     for (time, status) in [(now, 202), (now - 300, 202), (now - 900, 401), (now + 900, 401)] {
         let signature = format!("v1={}", sign(SECRET, format!("{time}:POST:hello").as_bytes()));
         let headers = [("x-sig", &*signature), ("x-time", &time.to_string())];
