@@ -197,7 +197,8 @@ async fn that_nobody_reads(kind: Kind) {
     let key = stack.agent_key("acme/flood").await;
     let agent = with_little_room(stack, &key).await;
     let mut operator = TokenServiceClient::new(stack.operator(A).await);
-    let request = ListTokensRequest { folder: "acme/flood".to_owned(), ..Default::default() };
+    let request =
+        ListTokensRequest { folder: "acme/flood".to_owned(), full: true, ..Default::default() };
     let mut unread = Vec::new();
     let wave = async |_: &Scene| {
         let calls = (0..CALLS).map(|_| list_without_reading(agent.clone(), request.clone()));

@@ -75,12 +75,16 @@ async fn options_are_checked_and_kept(stack: Stack) {
     stack.issue_with("acme", "support", options.clone()).await;
     let mut tokens = TokenServiceClient::new(stack.operator(B).await);
     let listed = tokens
-        .list_tokens(ListTokensRequest::default())
+        .list_tokens(ListTokensRequest { full: true, ..Default::default() })
         .await
         .expect("operators list")
         .into_inner();
     let token = &listed.tokens[0];
-    assert_eq!(token.options, Some(LinkOptions { lifetime: None, ..options }));
+    assert_eq!(token.options, Some(LinkOptions { lifetime: None, ..options.clone() }));
+    let small = tokens.list_tokens(ListTokensRequest::default()).await.expect("operators list");
+    let (greeting, context) = Default::default();
+    let without_texts = LinkOptions { lifetime: None, greeting, context, ..options };
+    assert_eq!(small.into_inner().tokens[0].options, Some(without_texts));
     let (created, expires) = (token.created_at.expect("a time"), token.expires_at.expect("a time"));
     assert_eq!(expires.seconds - created.seconds, 3600);
     assert_eq!((token.folder.as_str(), token.suffix.as_str()), ("acme", "support"));
@@ -167,7 +171,7 @@ async fn a_list_comes_in_pages(stack: Stack) {
     }
     let mut tokens = TokenServiceClient::new(stack.operator(B).await);
     let mut list = async |page_size: u32, page_token: String| {
-        let request = ListTokensRequest { page_size, page_token, ..Default::default() };
+        let request = ListTokensRequest { page_size, page_token, full: true, ..Default::default() };
         tokens.list_tokens(request).await.map(|listed| listed.into_inner())
     };
     for (page_size, longest) in [(0, 199), (30, 30)] {

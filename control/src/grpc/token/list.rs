@@ -38,6 +38,8 @@ struct Selection {
     view: Option<FolderName>,
     /// The JID of the tokens, and its folder.
     jid: Option<(String, FolderName)>,
+    /// Whether the texts of the options are listed, too.
+    full: bool,
 }
 
 impl Selection {
@@ -62,6 +64,7 @@ impl Service {
         request: v1::ListTokensRequest,
     ) -> Result<v1::ListTokensResponse, Error> {
         let most = pages::most(request.page_size);
+        let full = request.full || request.target.is_some();
         let view = access::view(caller, &request.folder)?;
         let after = parse(&request.page_token)?;
         let _texts = self.control.texts.acquire().await;
@@ -75,7 +78,7 @@ impl Service {
             }
             Some(Target::TokenId(id)) => return self.one_token(caller, view, &id).await,
         };
-        let selection = Selection { partition, view, jid };
+        let selection = Selection { partition, view, jid, full };
         self.page_after(caller, &selection, after, most).await
     }
 
@@ -111,7 +114,11 @@ impl Service {
                         return Ok(page);
                     }
                     page.next_page_token = format!("{at}-{name}");
-                    let token = wire::token(token);
+                    let mut token = wire::token(token);
+                    if let Some(options) = token.options.as_mut().filter(|_| !selection.full) {
+                        (options.greeting, options.context) = Default::default();
+                        options.looks = None;
+                    }
                     bytes += token.encoded_len();
                     page.tokens.push(token);
                 }
@@ -133,7 +140,7 @@ impl Service {
     ) -> Result<v1::ListTokensResponse, Error> {
         let (id, partition) = TokenId::parse(id, self.control.partitions)?;
         let token: Option<Token> = self.control.ledger.record(partition, &id).await?;
-        let selection = Selection { partition: Some(partition), view, jid: None };
+        let selection = Selection { partition: Some(partition), view, jid: None, full: true };
         let listed = token.filter(|it| selection.has(it) && self.may_list(caller, it));
         let tokens = listed.into_iter().map(wire::token).collect();
         Ok(v1::ListTokensResponse { tokens, next_page_token: String::new() })
