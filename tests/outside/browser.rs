@@ -35,9 +35,9 @@ async fn the_chat_works_in_other_sites_and_keeps_secrets(kind: Kind) {
 }
 
 #[apply(embedded)]
-async fn the_sdk_works_in_node_and_deno(kind: Kind) {
+async fn the_sdk_works_and_so_does_the_ai_sdk(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[SEAL]).await;
-    stack.browser_tests(Browser::Shell, &["sdk"]).await;
+    stack.browser_tests(Browser::Shell, &["sdk", "use-chat"]).await;
 }
 
 #[apply(embedded)]
