@@ -143,7 +143,7 @@ impl Options {
 }
 
 /// Returns an environment variable. An empty one counts as unset.
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 

@@ -21,6 +21,7 @@ mod http;
 mod inbox;
 mod key;
 mod mcp;
+mod ready;
 mod route;
 mod running;
 mod sse;
@@ -93,6 +94,8 @@ enum Command {
     Status(status::Args),
     /// Find out what is wrong, and what to do about it
     Doctor(doctor::Args),
+    /// Ask a program on this machine whether it can serve
+    Ready(ready::Args),
     /// Show events as they happen
     Tail(tail::Args),
     /// Show who issued, changed and revoked what
@@ -123,7 +126,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Links", &["token", "route"]),
     ("Answer", &["agent", "inbox", "mcp"]),
     ("What was said", &["conversation", "turn", "delivery"]),
-    ("Operate", &["key", "status", "doctor", "tail", "audit", "context", "backup", "restore"]),
+    (
+        "Operate",
+        &["key", "status", "doctor", "ready", "tail", "audit", "context", "backup", "restore"],
+    ),
     ("Shell", &["completions", "help"]),
 ];
 
@@ -223,6 +229,7 @@ impl Command {
             Self::Chat(args) => chat::run(args, console).await,
             Self::Status(args) => status::run(args, console).await,
             Self::Doctor(args) => doctor::run(args, console).await,
+            Self::Ready(args) => ready::run(args, console).await,
             Self::Backup(args) => backup::back_up(&args, console),
             Self::Restore(args) => backup::restore(&args, console),
             Self::Context(args) => context::run(args, console),
