@@ -19,7 +19,7 @@ pub struct Options {
     #[command(flatten)]
     pub tls: ServerTls,
 
-    /// Address of a control; repeat the flag for several.
+    /// Address of a control; repeat the flag for several. A name stands for all addresses that it has.
     #[arg(
         long,
         env = "ARIZUKO_CONTROL",

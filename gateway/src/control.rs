@@ -3,6 +3,7 @@
 //! Nothing that control says is cached: each request asks again, so that a revocation counts at once.
 
 mod client;
+mod names;
 mod node;
 mod nodes;
 mod refusal;
@@ -176,7 +177,7 @@ impl Control {
     /// Tells a control about this gateway. Nothing depends on it, and an older control doesn't know
     /// the call, so a failure is no reason to avoid a control.
     pub(crate) async fn report(&self, request: pb::ReportGatewayRequest) {
-        for node in self.0.iter() {
+        for node in self.0.all().iter() {
             let mut client = node.client.clone();
             let told = timeout(ANSWER_TIMEOUT, client.report_gateway(request.clone())).await;
             if matches!(told, Ok(Ok(_))) {
@@ -188,7 +189,8 @@ impl Control {
 
     /// Succeeds if any control can serve.
     pub(crate) async fn ready(&self) -> Result<(), Refusal> {
-        let asked = self.0.iter().map(|node| async {
+        let nodes = self.0.all();
+        let asked = nodes.iter().map(|node| async {
             let ready = timeout(ANSWER_TIMEOUT, node.ready()).await;
             let ready = ready.unwrap_or_else(|_| Err("no answer in time".to_owned()));
             ready.inspect_err(|why| tracing::debug!(control = node.address, why, "not ready"))

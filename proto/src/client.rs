@@ -86,20 +86,24 @@ pub fn endpoint(address: &str, files: &ClientFiles) -> anyhow::Result<Endpoint> 
         true => address.to_owned(),
         false => format!("http://{address}"),
     };
-    let endpoint = Endpoint::from_shared(url)
-        .with_context(wrong)?
+    let endpoint = tuned(Endpoint::from_shared(url).with_context(wrong)?);
+    match endpoint.uri().scheme_str() {
+        Some("http") => Ok(endpoint),
+        Some("https") => Ok(endpoint.tls_config(files.config()?)?),
+        _ => anyhow::bail!(wrong()),
+    }
+}
+
+/// Sets how connections to control are made and kept.
+pub(crate) fn tuned(endpoint: Endpoint) -> Endpoint {
+    endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    match endpoint.uri().scheme_str() {
-        Some("http") => Ok(endpoint),
-        Some("https") => Ok(endpoint.tls_config(files.config()?)?),
-        _ => anyhow::bail!(wrong()),
-    }
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
 }
 
 /// Asks a control whether it can serve. The key is checked, if the channel has one.

@@ -21,6 +21,8 @@ pub mod service;
 pub mod signals;
 #[cfg(feature = "telemetry")]
 pub mod supervisor;
+#[cfg(feature = "client")]
+pub mod target;
 #[cfg(feature = "telemetry")]
 pub mod telemetry;
 #[cfg(feature = "tls")]

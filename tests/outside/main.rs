@@ -17,6 +17,7 @@ mod keys;
 mod lifecycle;
 mod limits;
 mod links;
+mod names;
 mod observe;
 mod outage;
 mod people;

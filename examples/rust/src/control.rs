@@ -3,8 +3,9 @@
 
 use anyhow::Chain;
 use arizuko_proto::{
-    client::{self, Bearer, Channel, MAX_RESPONSE_BYTES, serves},
+    client::{Bearer, Channel, MAX_RESPONSE_BYTES, serves},
     private,
+    target::Target,
     tls::{self, ClientFiles},
     v1::{
         ErrorReason, IssueChatLinkRequest, IssueChatLinkResponse, LinkOptions,
@@ -14,7 +15,7 @@ use arizuko_proto::{
         token_service_client::TokenServiceClient,
     },
 };
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use std::{
     env,
     error::Error,
@@ -49,9 +50,9 @@ const CHECK_OUTCOME: &str =
 /// The controls to call, and the key for them.
 pub struct Control {
     addresses: Vec<String>,
-    endpoints: Vec<Endpoint>,
+    targets: Vec<Target>,
     bearer: Bearer,
-    /// Which endpoint to try first.
+    /// Which control to try first.
     next: AtomicUsize,
 }
 
@@ -66,12 +67,10 @@ impl Control {
         key: Option<&str>,
         tls: &ClientFiles,
     ) -> Result<Self, ControlError> {
-        let endpoint =
-            |address: &String| Ok(client::endpoint(address, tls)?.timeout(ANSWER_TIMEOUT));
-        let endpoints = addresses.iter().map(endpoint).collect::<anyhow::Result<_>>();
-        let (endpoints, bearer) =
-            (endpoints.map_err(unusable)?, Bearer::new(key).map_err(unusable)?);
-        Ok(Self { addresses, endpoints, bearer, next: AtomicUsize::new(0) })
+        let targets = addresses.iter().map(|address| Target::new(address, tls));
+        let targets = targets.collect::<anyhow::Result<_>>().map_err(unusable)?;
+        let bearer = Bearer::new(key).map_err(unusable)?;
+        Ok(Self { addresses, targets, bearer, next: AtomicUsize::new(0) })
     }
 
     /// Prepares calls to the control that the environment names: ARIZUKO_CONTROL holds the
@@ -118,7 +117,8 @@ impl Control {
     }
 
     /// Connects to a control that has just said that it can serve. Where none says so, connects to
-    /// one that answers. Each call of this begins with the next control in the list.
+    /// one that answers. Each call of this begins with the next control in the list, in which a name
+    /// stands for all controls whose addresses it has at that time.
     ///
     /// So no call goes to a control that hangs, unless it began to hang just then, and nothing
     /// needs to be repeated at another one.
@@ -127,14 +127,15 @@ impl Control {
     ///
     /// No control answers.
     pub async fn connect(&self) -> Result<Channel, ControlError> {
-        let count = self.endpoints.len();
+        let endpoints = join_all(self.targets.iter().map(Target::endpoints)).await.concat();
+        let count = endpoints.len();
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let mut others = (0..count).map(|step| first.wrapping_add(step) % count);
         let mut probes = FuturesUnordered::new();
         let mut outcome = Err(ControlError::new("no control is named: use --control"));
         loop {
             let next = others.next();
-            probes.extend(next.map(|index| self.probe(index)));
+            probes.extend(next.map(|index| self.probe(&endpoints[index])));
             tokio::select! {
                 Some(probed) = probes.next() => match probed {
                     Ok((channel, true)) => return Ok(channel),
@@ -143,7 +144,7 @@ impl Control {
                     Err(_) => {}
                 },
                 () = sleep(HEAD_START), if others.len() > 0 => {
-                    let control = next.map(|index| &self.addresses[index]);
+                    let control = next.map(|index| endpoints[index].uri().to_string());
                     tracing::warn!(control, "no answer yet: asking the next control, too");
                 }
                 else => return outcome,
@@ -152,8 +153,8 @@ impl Control {
     }
 
     /// Connects to one control, and asks it whether it can serve.
-    async fn probe(&self, index: usize) -> Result<(Channel, bool), ControlError> {
-        let channel = self.endpoints[index].connect().await;
+    async fn probe(&self, endpoint: &Endpoint) -> Result<(Channel, bool), ControlError> {
+        let channel = endpoint.clone().timeout(ANSWER_TIMEOUT).connect().await;
         let channel = channel.map_err(|error| self.unreachable(&error))?;
         // Without the key: control would note a wrong one twice.
         let asked = serves(Channel::new(channel.clone(), Bearer::default()));

@@ -1,19 +1,17 @@
 //! The gRPC clients of one control.
 
 use arizuko_proto::{
-    client::{self, Bearer, Channel, MAX_RESPONSE_BYTES},
-    tls::ClientFiles,
+    client::{Bearer, Channel, MAX_RESPONSE_BYTES},
     v1::gateway_service_client::GatewayServiceClient,
 };
 use std::{error::Error, iter};
-use tonic::Status;
+use tonic::{Status, transport::Endpoint};
 
 pub(super) type Client = GatewayServiceClient<Channel>;
 
 /// Prepares a connection, which is made when it is first used.
-pub(super) fn connect(address: &str, key: &Bearer, tls: &ClientFiles) -> anyhow::Result<Channel> {
-    let channel = client::endpoint(address, tls)?.connect_lazy();
-    Ok(Channel::new(channel, key.clone()))
+pub(super) fn connect(endpoint: &Endpoint, key: &Bearer) -> Channel {
+    Channel::new(endpoint.connect_lazy(), key.clone())
 }
 
 /// Returns a client on a connection.

@@ -4,16 +4,14 @@ use super::{
     client::{Client, cause, client, connect},
     watch::Watch,
 };
-use arizuko_proto::{
-    client::{Bearer, Channel, serves},
-    tls::ClientFiles,
-};
+use arizuko_proto::client::{Bearer, Channel, serves};
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
+use tonic::transport::Endpoint;
 
 /// How long a control that did not answer is asked only after all others.
 const REST: Duration = Duration::from_secs(2);
@@ -26,18 +24,26 @@ pub(super) struct Node {
     channel: Channel,
     pub(super) watch: Watch,
     resting_until: Mutex<Option<Instant>>,
+    /// Is told when this control did not answer.
+    failed: Arc<Notify>,
 }
 
 impl Node {
-    pub(super) fn new(address: &str, key: &Bearer, tls: &ClientFiles) -> anyhow::Result<Self> {
-        let channel = connect(address, key, tls)?;
-        Ok(Self {
+    pub(super) fn new(
+        address: &str,
+        endpoint: &Endpoint,
+        key: &Bearer,
+        failed: &Arc<Notify>,
+    ) -> Self {
+        let channel = connect(endpoint, key);
+        Self {
             address: address.to_owned(),
             client: client(channel.clone()),
             channel,
-            watch: Watch::new(address, client(connect(address, key, tls)?)),
+            watch: Watch::new(address, client(connect(endpoint, key))),
             resting_until: Mutex::new(None),
-        })
+            failed: failed.clone(),
+        }
     }
 
     /// Checks whether this control takes the gateway's key and can serve. The error says why not.
@@ -51,6 +57,7 @@ impl Node {
     /// Asks this control only after all others for the next [`REST`], because it did not answer.
     pub(super) fn rest(&self) {
         *self.resting_until() = Some(Instant::now() + REST);
+        self.failed.notify_one();
     }
 
     pub(super) fn rests(&self) -> bool {

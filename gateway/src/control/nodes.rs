@@ -2,25 +2,30 @@
 
 use super::{
     client::{Client, cause, causes},
+    names::Names,
     node::Node,
     refusal::Refusal,
 };
 use arizuko_proto::{
     client::Bearer,
+    target::Target,
     tls::{self, ClientFiles},
     v1::ErrorReason,
 };
-use std::{cmp::Reverse, ops::Deref, sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use tonic::{ConnectError, Response, Status};
 
 /// If a control takes this long to answer that the store is out of reach or the outcome unknown,
 /// the store is slow, and the other controls would wait for it, too.
 const SLOW: Duration = Duration::from_millis(1_500);
 
-/// All controls. Cheap to clone.
+/// All controls, which change if they are found by name. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Nodes(Arc<[Arc<Node>]>);
+pub(super) struct Nodes(watch::Receiver<Arc<[Arc<Node>]>>);
 
 /// Whether a call changes state, and so whether a lost answer leaves its outcome unknown.
 #[derive(Clone, Copy, PartialEq)]
@@ -33,8 +38,19 @@ impl Nodes {
     pub(super) fn new(addresses: &[String], key: &str, tls: &ClientFiles) -> anyhow::Result<Self> {
         anyhow::ensure!(!addresses.is_empty(), "no control is named: use --control");
         let key = Bearer::new(Some(key))?;
-        let nodes = addresses.iter().map(|address| Node::new(address, &key, tls).map(Arc::new));
-        Ok(Self(nodes.collect::<anyhow::Result<_>>()?))
+        let target = |address: &String| Ok((address.clone(), Target::new(address, tls)?));
+        let targets = addresses.iter().map(target).collect::<anyhow::Result<_>>()?;
+        let names = Names::new(targets, key);
+        let (sender, nodes) = watch::channel(names.nodes(&[])?.into());
+        if names.can_change() {
+            tokio::spawn(names.follow(sender));
+        }
+        Ok(Self(nodes))
+    }
+
+    /// Returns the controls that are known now.
+    pub(super) fn all(&self) -> Arc<[Arc<Node>]> {
+        self.0.borrow().clone()
     }
 
     /// Calls one control after another until one answers or refuses; if there is only one, tries it
@@ -87,25 +103,17 @@ impl Nodes {
     }
 
     /// Returns the control that is asked first about `place`.
-    pub(super) fn first(&self, place: &str) -> &Arc<Node> {
-        self.order(place)[0]
+    pub(super) fn first(&self, place: &str) -> Arc<Node> {
+        self.order(place).swap_remove(0)
     }
 
     /// Returns the controls in the order in which to ask them about `place`: a conversation, or a
     /// turn or secret where the conversation isn't known. All gateways prefer the same control for
     /// one place. Controls that rest come last.
-    fn order(&self, place: &str) -> Vec<&Arc<Node>> {
-        let mut nodes: Vec<_> = self.iter().collect();
+    fn order(&self, place: &str) -> Vec<Arc<Node>> {
+        let mut nodes = self.all().to_vec();
         nodes.sort_by_cached_key(|node| (node.rests(), Reverse(node.weight(place))));
         nodes
-    }
-}
-
-impl Deref for Nodes {
-    type Target = [Arc<Node>];
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
     }
 }
 

@@ -206,7 +206,7 @@ fn ask(
     after: Option<pb::Cursor>,
 ) -> (Arc<Node>, Feed) {
     let (Target::TurnId(place) | Target::Conversation(place)) = target;
-    let node = nodes.first(place).clone();
+    let node = nodes.first(place);
     let feed = node.watch.subscribe(Subscribe {
         access: Some(access.clone()),
         target: Some(target.clone()),
