@@ -1,5 +1,6 @@
-//! Installation: proxy configurations, systemd units, and the instructions.
+//! Installation: proxy configurations, systemd units, containers, and the instructions.
 
+mod containers;
 mod install;
 mod package;
 mod proxies;
