@@ -3,6 +3,7 @@
 
 mod conversation;
 mod link;
+mod poll;
 mod proof;
 mod screen;
 mod stream;
@@ -156,7 +157,7 @@ fn lines() -> mpsc::Receiver<io::Result<String>> {
 }
 
 /// Reads a chat link, and drops a query or fragment.
-fn chat_link(text: &str) -> Result<Url, String> {
+pub(crate) fn chat_link(text: &str) -> Result<Url, String> {
     let wrong = || "a chat link looks like https://acme.example/chat/<token>/".to_owned();
     let mut url: Url = text.parse().map_err(|_| wrong())?;
     url.set_query(None);

@@ -8,8 +8,8 @@ use crate::{
     running::Running,
 };
 use anyhow::{bail, ensure};
-use arizuko_proto::{private, tls::ClientFiles};
-use std::{env, path::PathBuf};
+use arizuko_proto::{duration, private, tls::ClientFiles};
+use std::{env, path::PathBuf, time::Duration};
 
 /// The flags of every command that calls control.
 #[derive(clap::Args, Default)]
@@ -26,6 +26,15 @@ pub(crate) struct Options {
     /// File with the key to call with [env: ARIZUKO_KEY_FILE; ARIZUKO_KEY has the key itself]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Control")]
     key_file: Option<PathBuf>,
+    /// How long control may take to answer a call, or to be reached [default: 15s]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        value_parser = duration::parse,
+        help_heading = "Control"
+    )]
+    control_timeout: Option<Duration>,
     #[command(flatten)]
     tls: ClientFiles,
 }
@@ -50,7 +59,11 @@ impl Options {
             KeySource::Nowhere => None,
         };
         let tls = contexts::chosen()?.map(|context| context.tls());
-        Ok(Control::new(addresses, key.as_deref(), tls.as_ref().unwrap_or(&self.tls))?)
+        let control = Control::new(addresses, key.as_deref(), tls.as_ref().unwrap_or(&self.tls))?;
+        Ok(match self.control_timeout {
+            Some(timeout) => control.with_timeout(timeout),
+            None => control,
+        })
     }
 
     /// Finds control for a model, which must not get the key of a running `up` unasked.
@@ -105,6 +118,9 @@ impl Options {
             if let Some(file) = file {
                 flags += &format!(" {flag} {}", quoted(&file.to_string_lossy()));
             }
+        }
+        if let Some(timeout) = self.control_timeout {
+            flags += &format!(" --control-timeout {}", duration::print(timeout));
         }
         flags
     }

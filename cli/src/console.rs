@@ -1,7 +1,10 @@
 //! A command's output: the answer goes to the writer that the command was given, which is standard
 //! output, and notes go to standard error. Text that others wrote can't control the terminal.
 
-use crate::time;
+use crate::{
+    pager::{self, Pager},
+    time,
+};
 use arizuko_proto::json;
 use prost::Name;
 use std::{
@@ -29,14 +32,20 @@ pub(crate) struct Manners {
     /// Print times in full, also at a terminal, where tables have ages
     #[arg(long, global = true, help_heading = "Output")]
     iso: bool,
+    /// Print long tables at a terminal without a pager, which is PAGER or `less -FRX`
+    #[arg(long, global = true, help_heading = "Output")]
+    no_pager: bool,
 }
 
 impl Manners {
     /// Applies these flags for the rest of the process.
     pub(crate) fn adopt(self) {
         QUIET.store(self.quiet, Relaxed);
-        if io::stdout().is_terminal() && !self.iso {
-            time::show_ages();
+        if io::stdout().is_terminal() {
+            if !self.iso {
+                time::show_ages();
+            }
+            pager::allow(!self.no_pager);
         }
     }
 }
@@ -50,6 +59,8 @@ pub(crate) struct Console<'a> {
     /// The flag that chooses the context, with a space before it, or nothing.
     context: String,
     out: &'a mut dyn Write,
+    /// Where everything goes once a long table has begun.
+    pager: Option<Pager>,
 }
 
 /// The reader of standard output has closed it.
@@ -66,7 +77,12 @@ impl Error for ClosedPipe {}
 
 impl<'a> Console<'a> {
     pub(crate) fn new(program: String, out: &'a mut dyn Write) -> Self {
-        Self { program, context: String::new(), out }
+        Self { program, context: String::new(), out, pager: None }
+    }
+
+    /// Returns the name that this program was called by.
+    pub(crate) fn program(&self) -> &str {
+        &self.program
     }
 
     /// Adds a context to every command that is shown.
@@ -87,8 +103,12 @@ impl<'a> Console<'a> {
 
     /// Writes all bytes of a file and flushes them.
     pub(crate) fn copy(&mut self, from: &mut impl Read) -> anyhow::Result<()> {
-        let written = io::copy(from, &mut self.out);
-        written.and_then(|_| self.out.flush()).map_err(|error| match error.kind() {
+        let out: &mut dyn Write = match &mut self.pager {
+            Some(pager) => pager,
+            None => self.out,
+        };
+        let written = io::copy(from, out);
+        written.and_then(|_| out.flush()).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => ClosedPipe.into(),
             _ => anyhow::Error::new(error).context("cannot write to standard output"),
         })
@@ -146,15 +166,19 @@ impl<'a> Console<'a> {
         }));
         let width = |column: usize| lines.iter().map(|row| row[column].chars().count()).max();
         let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+        let mut text = String::new();
         for (place, row) in lines.iter().enumerate() {
             let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
             let cells = cells.collect::<Vec<_>>().join("  ");
-            match (1..=red).contains(&place) {
-                true => self.raw(&format!("\x1b[31m{}\x1b[0m\n", cells.trim_end()))?,
-                false => self.line(cells.trim_end())?,
-            }
+            text += &match (1..=red).contains(&place) {
+                true => format!("\x1b[31m{}\x1b[0m\n", cells.trim_end()),
+                false => format!("{}\n", cells.trim_end()),
+            };
         }
-        Ok(())
+        if self.pager.is_none() {
+            self.pager = Pager::start(lines.len());
+        }
+        self.raw(&text)
     }
 
     /// Returns a command of this program that can be pasted into a shell.

@@ -20,7 +20,10 @@ mod fuzz;
 mod http;
 mod inbox;
 mod key;
+mod man;
 mod mcp;
+mod open;
+mod pager;
 mod ready;
 mod route;
 mod running;
@@ -72,6 +75,8 @@ enum Command {
     Up(up::Args),
     /// Chat over a link, as a visitor
     Chat(chat::Args),
+    /// Open a link in the browser
+    Open(open::Args),
     /// Create, list and revoke chat links and webhooks
     Token(token::Args),
     /// Decide who answers: folders, personas, escalation
@@ -108,6 +113,9 @@ enum Command {
     Restore(backup::Args),
     /// Print the script by which a shell completes this command
     Completions(completions::Args),
+    /// Write the manual pages of all programs to a folder, for a package
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// The environment variables that belong to no flag.
@@ -122,7 +130,7 @@ const VARIABLES: [&str; 6] = [
 
 /// The commands grouped by purpose, as `--help` lists them.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Try it", &["up", "chat"]),
+    ("Try it", &["up", "chat", "open"]),
     ("Links", &["token", "route"]),
     ("Answer", &["agent", "inbox", "mcp"]),
     ("What was said", &["conversation", "turn", "delivery"]),
@@ -167,6 +175,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Exi
     let args: Vec<OsString> = args.into_iter().collect();
     let program = args.first().map(|name| name.to_string_lossy().into_owned());
     let mut console = Console::new(program.unwrap_or_else(|| "arizuko".into()), out);
+    if let Some(completed) = completions::complete(&args, &mut console) {
+        return completed;
+    }
     let parsed = variables::without_empty(command()).try_get_matches_from(args);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
@@ -193,6 +204,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Exi
         variables::warn_of(&variables::unread(&command(), &VARIABLES));
     }
     let outcome = runtime.block_on(cli.command.run(&mut console));
+    // Waits until a pager is quit.
+    drop(console);
     drop(telemetry);
     // Ends the tasks that still run, and with them the agents' processes. A blocked thread delays
     // the end by a second at most.
@@ -227,6 +240,7 @@ impl Command {
             Self::Mcp(args) => mcp::run(args).await,
             Self::Inbox(args) => inbox::run(args, console).await,
             Self::Chat(args) => chat::run(args, console).await,
+            Self::Open(args) => open::run(&args, console),
             Self::Status(args) => status::run(args, console).await,
             Self::Doctor(args) => doctor::run(args, console).await,
             Self::Ready(args) => ready::run(args, console).await,
@@ -235,7 +249,8 @@ impl Command {
             Self::Context(args) => context::run(args, console),
             Self::Audit(args) => audit::run(args, console).await,
             Self::Tail(args) => tail::run(args, console).await,
-            Self::Completions(args) => completions::run(&args, command(), console),
+            Self::Completions(args) => completions::run(&args, console),
+            Self::Man(args) => man::run(&args, command()),
         }
     }
 }
@@ -274,7 +289,8 @@ mod tests {
     fn every_command_is_in_one_group_of_the_help() {
         let mut command = command();
         command.build();
-        let mut commands: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+        let commands = command.get_subcommands().filter(|command| !command.is_hide_set());
+        let mut commands: Vec<_> = commands.map(clap::Command::get_name).collect();
         let mut grouped: Vec<_> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
         commands.sort_unstable();
         grouped.sort_unstable();

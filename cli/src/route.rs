@@ -103,7 +103,10 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
 }
 
 /// Lists routes, all pages of them.
-async fn list(control: &Control, folder: Option<String>) -> anyhow::Result<ListRoutesResponse> {
+pub(crate) async fn list(
+    control: &Control,
+    folder: Option<String>,
+) -> anyhow::Result<ListRoutesResponse> {
     let folder = folder.unwrap_or_default();
     let mut request = ListRoutesRequest { folder, ..ListRoutesRequest::default() };
     let (mut client, mut all) = (control.routes().await?, ListRoutesResponse::default());

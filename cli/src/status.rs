@@ -4,7 +4,7 @@
 use crate::{
     connect,
     console::{Console, Format, note, word},
-    time,
+    pager, time,
 };
 use arizuko_proto::v1::{
     AgentSession, FolderStatus, GetStatusRequest, GetStatusResponse, ServerStatus,
@@ -43,6 +43,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
     let is_terminal = io::stdout().is_terminal();
+    if args.watch {
+        pager::allow(false);
+    }
     loop {
         let status =
             control.answer(control.admin().await?.get_status(GetStatusRequest {}).await)?;

@@ -8,6 +8,7 @@ use crate::{
 use anyhow::Context as _;
 use arizuko_proto::{
     duration, private,
+    telemetry::{self, metrics},
     tls::{ClientChecks, ServerTls},
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -19,6 +20,22 @@ mod store;
 pub use seal::SealOptions;
 pub use store::StoreOptions;
 pub(crate) use store::default_name;
+
+/// Owns tokens, revocation, conversations, turns and reply frames, and serves them over gRPC.
+#[derive(clap::Parser)]
+#[command(name = "arizuko-control", version)]
+pub struct Arguments {
+    /// Where metrics are served.
+    #[command(flatten)]
+    pub metrics: metrics::Options,
+    // These come after `metrics`, since their help headings also apply to the flags that follow.
+    /// What it serves, and how.
+    #[command(flatten)]
+    pub options: Options,
+    /// Logs and traces.
+    #[command(flatten)]
+    pub telemetry: telemetry::Options,
+}
 
 /// The flags of control, and the variables that set them.
 #[derive(clap::Args, Clone)]

@@ -55,7 +55,7 @@ mod transaction;
 mod turn;
 mod visitor;
 
-pub use config::{Options, SealOptions, StoreOptions};
+pub use config::{Arguments, Options, SealOptions, StoreOptions};
 pub use limits::Limits;
 pub use store::sqlite::{FILE as STORE_FILE, backup, restore, snapshot};
 

@@ -1,26 +1,12 @@
 //! `arizuko-control`: the control service as a process of its own.
 
-use arizuko_control::{Options, Server};
+use arizuko_control::{Arguments, Options, Server};
 use arizuko_proto::{
     service, signals, supervisor,
     telemetry::{self, metrics},
     variables,
 };
-use clap::Parser;
 use std::process::ExitCode;
-
-/// Owns tokens, revocation, conversations, turns and reply frames, and serves them over gRPC.
-#[derive(Parser)]
-#[command(name = "arizuko-control", version)]
-struct Arguments {
-    #[command(flatten)]
-    metrics: metrics::Options,
-    // These come after `metrics`, since their help headings also apply to the flags that follow.
-    #[command(flatten)]
-    options: Options,
-    #[command(flatten)]
-    telemetry: telemetry::Options,
-}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {

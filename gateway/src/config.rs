@@ -3,10 +3,27 @@
 use crate::limits::Limits;
 use arizuko_proto::{
     duration,
+    telemetry::{self, metrics},
     tls::{ClientFiles, ServerTls},
 };
 use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Serves arizuko's chat links to the public: the page, event streams and webhooks.
+#[derive(clap::Parser)]
+#[command(name = "arizuko-gateway", version)]
+pub struct Arguments {
+    /// Where metrics are served.
+    #[command(flatten)]
+    pub metrics: metrics::Options,
+    // These end with a heading, which would also cover the flags of `metrics` if those came later.
+    /// What it serves, and how.
+    #[command(flatten)]
+    pub options: Options,
+    /// Logs and traces.
+    #[command(flatten)]
+    pub telemetry: telemetry::Options,
+}
 
 /// The gateway's flags. Each can be set by an environment variable, too.
 #[derive(clap::Args, Clone)]

@@ -43,7 +43,7 @@ mod streams;
 mod turn;
 mod well_known;
 
-pub use config::{Options, ServingOptions};
+pub use config::{Arguments, Options, ServingOptions};
 pub use limits::Limits;
 
 use arizuko_proto::{

@@ -1,26 +1,12 @@
 //! `arizuko-gateway`: the gateway as a process of its own.
 
-use arizuko_gateway::{Options, Server};
+use arizuko_gateway::{Arguments, Options, Server};
 use arizuko_proto::{
     service, signals, supervisor,
     telemetry::{self, metrics},
     variables,
 };
-use clap::Parser;
 use std::process::ExitCode;
-
-/// Serves arizuko's chat links to the public: the page, event streams and webhooks.
-#[derive(Parser)]
-#[command(name = "arizuko-gateway", version)]
-struct Arguments {
-    #[command(flatten)]
-    metrics: metrics::Options,
-    // These end with a heading, which would also cover the flags of `metrics` if those came later.
-    #[command(flatten)]
-    options: Options,
-    #[command(flatten)]
-    telemetry: telemetry::Options,
-}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {

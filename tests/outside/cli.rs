@@ -2,9 +2,12 @@
 
 mod backup;
 mod chat;
+mod completions;
 mod doctor;
 mod keys;
 mod mcp;
+mod open;
+mod pager;
 mod terminal;
 mod tokens;
 mod usage;

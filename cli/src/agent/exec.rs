@@ -8,6 +8,7 @@ use super::{
 };
 use crate::folder;
 use anyhow::{anyhow, bail};
+use clap::ValueHint;
 use std::{
     ffi::OsString,
     fs,
@@ -47,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "handoff")]
     handoff_conversation: bool,
     /// The program and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required = true, value_name = "COMMAND", value_hint = ValueHint::AnyPath)]
     command: Vec<OsString>,
 }
 

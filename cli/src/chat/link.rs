@@ -8,6 +8,7 @@ use crate::{
 use anyhow::{Context as _, anyhow, bail};
 use arizuko_proto::client::Backoff;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use reqwest::{Client, Response, StatusCode, Url, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -25,6 +26,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A longer wait than this counts as a refusal: nobody waits that long at a terminal.
 const LONG: Duration = Duration::from_secs(600);
+
+/// How many turns of a conversation are looked at: more than can begin between two looks.
+const NEWEST: usize = 10;
 
 /// How many challenges to solve for one message.
 const CHALLENGES: usize = 5;
@@ -60,6 +64,21 @@ pub(super) struct Posted {
     pub(super) conversation: String,
     status: String,
     agent_attached: bool,
+}
+
+/// A turn as a conversation's history has it.
+#[derive(Deserialize)]
+pub(super) struct Turn {
+    pub(super) turn_id: String,
+    /// The number of its last frame.
+    pub(super) n: u64,
+}
+
+/// A frame of a turn: what the stream has as an event.
+#[derive(Deserialize)]
+pub(super) struct Frame {
+    pub(super) event: String,
+    pub(super) data: Value,
 }
 
 impl Posted {
@@ -132,6 +151,26 @@ impl ChatLink {
         self.until_answered(|| self.http.get(url.clone())).await
     }
 
+    /// Returns the newest turns of a conversation, the oldest of them first.
+    pub(super) async fn newest(&self, conversation: &str) -> anyhow::Result<Vec<Turn>> {
+        #[derive(Deserialize)]
+        struct History {
+            turns: Vec<Turn>,
+        }
+        let url = self.under(&format!("c/{conversation}?before=end&limit={NEWEST}"))?;
+        Ok(self.until_answered::<History>(|| self.http.get(url.clone())).await?.turns)
+    }
+
+    /// Returns a turn's frames after the one with the number `after`.
+    pub(super) async fn frames(&self, turn_id: &str, after: u64) -> anyhow::Result<Vec<Frame>> {
+        #[derive(Deserialize)]
+        struct Snapshot {
+            frames: Vec<Frame>,
+        }
+        let url = self.under(&format!("{turn_id}?after={after}"))?;
+        Ok(self.until_answered::<Snapshot>(|| self.http.get(url.clone())).await?.frames)
+    }
+
     /// Opens a conversation's stream after the event `last_id`, or from the beginning if that is
     /// empty.
     pub(super) async fn stream(
@@ -148,7 +187,13 @@ impl ChatLink {
         }
         match request.send().await {
             Err(error) => Ok(Attempt::Later(TemporaryError::from(error))),
-            Ok(response) if response.status().is_success() => Ok(Attempt::Open(response)),
+            Ok(mut response) if response.status().is_success() => {
+                Ok(match response.chunk().await {
+                    Ok(Some(first)) => Attempt::Open(response, first),
+                    Ok(None) => Attempt::Later(TemporaryError::outage("the stream ended", None)),
+                    Err(error) => Attempt::Later(error.into()),
+                })
+            }
             Ok(response) => Ok(Attempt::Later(TemporaryError::of(response).await?)),
         }
     }
@@ -179,7 +224,8 @@ impl ChatLink {
 
 /// The result of opening a stream.
 pub(super) enum Attempt {
-    Open(Response),
+    /// A stream that has begun, with its first bytes.
+    Open(Response, Bytes),
     Later(TemporaryError),
 }
 

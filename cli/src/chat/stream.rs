@@ -1,17 +1,26 @@
 //! Reads a conversation's events, over one connection after another.
 
-use super::link::{Attempt, ChatLink, Outage, TemporaryError};
-use crate::sse::{SseEvent, SseReader};
+use super::{
+    link::{Attempt, ChatLink, Outage, TemporaryError},
+    poll::poll,
+};
+use crate::{
+    console::note,
+    sse::{SseEvent, SseReader},
+};
 use anyhow::anyhow;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc::{self, Receiver, Sender},
     task::AbortHandle,
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 /// A connection that lasts this long ends an outage, even without an event.
 const HEALTHY_AFTER: Duration = Duration::from_secs(20);
+/// How long the first stream may take to begin, which the gateway does at once. A proxy that collects
+/// what it passes on keeps even that.
+const BEGINS_WITHIN: Duration = Duration::from_secs(5);
 /// How many events may wait to be shown. While this many wait, the connection is not read.
 const MAX_WAITING: usize = 64;
 
@@ -46,27 +55,43 @@ impl Drop for Stream {
     }
 }
 
-/// Reads events until the stream is dropped, the link refuses, or an outage lasts too long.
+/// Reads events until the stream is dropped, the link refuses, or an outage lasts too long. If not even
+/// the beginning of a stream comes through, polls instead.
 async fn read(
     link: &ChatLink,
     conversation: &str,
     sender: &Sender<anyhow::Result<SseEvent>>,
 ) -> anyhow::Result<()> {
     let (mut events, mut outage) = (SseReader::default(), Outage::default());
+    let mut has_begun = false;
     loop {
-        let error = match link.stream(conversation, &events.last_id).await? {
+        let opening = link.stream(conversation, &events.last_id);
+        let attempt = match has_begun {
+            true => opening.await,
+            false => match timeout(BEGINS_WITHIN, opening).await {
+                Ok(attempt) => attempt,
+                Err(_) => {
+                    note("(the stream of replies does not begin: asking for them every second)");
+                    return poll(link, conversation, sender).await;
+                }
+            },
+        };
+        let error = match attempt? {
             Attempt::Later(error) => error,
-            Attempt::Open(mut response) => {
+            Attempt::Open(mut response, first) => {
+                has_begun = true;
                 events.reconnect();
                 let opened = Instant::now();
+                let mut chunk = Some(first);
                 // When the connection breaks, the loop opens another one.
-                while let Ok(Some(bytes)) = response.chunk().await {
+                while let Some(bytes) = chunk {
                     for event in events.push(&bytes) {
                         outage = Outage::default();
                         if sender.send(Ok(event)).await.is_err() {
                             return Ok(());
                         }
                     }
+                    chunk = response.chunk().await.ok().flatten();
                 }
                 if opened.elapsed() > HEALTHY_AFTER {
                     outage = Outage::default();

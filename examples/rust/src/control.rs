@@ -26,7 +26,7 @@ use std::{
 };
 use tokio::time::{sleep, timeout};
 use tonic::{
-    Code, Response, Status,
+    Code, Response, Status, TimeoutExpired,
     transport::{self, Endpoint},
 };
 use tonic_types::StatusExt as _;
@@ -54,6 +54,7 @@ pub struct Control {
     bearer: Bearer,
     /// Which control to try first.
     next: AtomicUsize,
+    timeout: Duration,
 }
 
 impl Control {
@@ -70,7 +71,15 @@ impl Control {
         let targets = addresses.iter().map(|address| Target::new(address, tls));
         let targets = targets.collect::<anyhow::Result<_>>().map_err(unusable)?;
         let bearer = Bearer::new(key).map_err(unusable)?;
-        Ok(Self { addresses, targets, bearer, next: AtomicUsize::new(0) })
+        let (next, timeout) = (AtomicUsize::new(0), ANSWER_TIMEOUT);
+        Ok(Self { addresses, targets, bearer, next, timeout })
+    }
+
+    /// Sets how long control may take to be reached, to answer a call or to begin a stream, instead
+    /// of 15 s each.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// Prepares calls to the control that the environment names: ARIZUKO_CONTROL holds the
@@ -127,6 +136,11 @@ impl Control {
     ///
     /// No control answers.
     pub async fn connect(&self) -> Result<Channel, ControlError> {
+        let late = |_| Err(self.disconnected(&Status::deadline_exceeded("late"), CHECK_ADDRESS));
+        timeout(self.timeout, self.reach()).await.unwrap_or_else(late)
+    }
+
+    async fn reach(&self) -> Result<Channel, ControlError> {
         let endpoints = join_all(self.targets.iter().map(Target::endpoints)).await.concat();
         let count = endpoints.len();
         let first = self.next.fetch_add(1, Ordering::Relaxed);
@@ -154,7 +168,7 @@ impl Control {
 
     /// Connects to one control, and asks it whether it can serve.
     async fn probe(&self, endpoint: &Endpoint) -> Result<(Channel, bool), ControlError> {
-        let channel = endpoint.clone().timeout(ANSWER_TIMEOUT).connect().await;
+        let channel = endpoint.clone().timeout(self.timeout).connect().await;
         let channel = channel.map_err(|error| self.unreachable(&error))?;
         // Without the key: control would note a wrong one twice.
         let asked = serves(Channel::new(channel.clone(), Bearer::default()));
@@ -276,6 +290,10 @@ impl Control {
     /// unless the cause has its own.
     fn disconnected(&self, status: &Status, advice: &str) -> ControlError {
         let address = self.addresses.join(" or ");
+        // This side's own timeout is a cause, too.
+        let is_late = status
+            .source()
+            .is_none_or(|source| Chain::new(source).any(|cause| cause.is::<TimeoutExpired>()));
         let cause = status.source().and_then(|source| Chain::new(source).last());
         let cause = cause.map_or_else(|| status.message().to_owned(), ToString::to_string);
         let message = match status.code() {
@@ -284,7 +302,7 @@ impl Control {
                     "the server at {address} is not a control of this version: check the address"
                 )
             }
-            Code::Cancelled | Code::DeadlineExceeded if status.source().is_none() => {
+            Code::Cancelled | Code::DeadlineExceeded if is_late => {
                 format!("control at {address} did not answer in time: {advice}")
             }
             _ => {

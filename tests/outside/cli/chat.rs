@@ -1,6 +1,6 @@
 //! `arizuko chat`: the replies that it prints, and the failures that it explains.
 
-use arizuko_tests::prelude::*;
+use arizuko_tests::{prelude::*, tools::nginx};
 
 #[apply(every_stack)]
 async fn chat_prints_the_replies_of_one_conversation(kind: Kind) {
@@ -87,4 +87,34 @@ async fn chat_explains_its_failures(kind: Kind) {
     let (outcome, ()) = tokio::join!(run(chat, "hello\n"), answering);
     let outcome = outcome.expect(1);
     assert!(outcome.err.contains("The agent could not answer."), "{outcome:?}");
+}
+
+#[apply(embedded)]
+async fn chat_polls_where_a_proxy_holds_the_stream_back(kind: Kind) {
+    let port = free_port();
+    let stack = Stack::with_public_url(kind, &[], &format!("http://127.0.0.1:{port}")).await;
+    let folder = stack.folder().join("nginx");
+    fs::create_dir(&folder).expect("the folder is new");
+    // It ignores the gateway's X-Accel-Buffering.
+    let gateway = stack.gateway(A);
+    let site = format!(
+        "server {{ listen 127.0.0.1:{port}; location / {{
+             proxy_pass {gateway}; proxy_ignore_headers X-Accel-Buffering; }} }}"
+    );
+    let nginx = nginx(&folder, &site);
+    nginx.listens(port).await;
+    let link = stack.issue("acme").await;
+    let mut agent = stack.attach("acme", A).await;
+    let answering = async {
+        for answer in ["Hello **you**", "and again"] {
+            agent.answer_next(answer).await;
+        }
+    };
+    let mut chat = stack.operators_command();
+    let chat = chat.args(["chat", &link.url]);
+    let (outcome, ()) = tokio::join!(run(chat, "one\ntwo\n"), answering);
+    let outcome = outcome.expect(0);
+    assert_eq!(outcome.out, "Hello **you**\nand again\n", "{outcome:?}");
+    assert_eq!(outcome.err.matches("every second").count(), 1, "{outcome:?}");
+    assert!(!outcome.err.contains("trying again"), "{outcome:?}");
 }

@@ -69,15 +69,15 @@ async fn usage_errors_exit_2_and_failures_exit_1_with_advice(stack: Stack) {
     }
 }
 
-#[apply(every_stack)]
-async fn completions_are_printed_for_each_shell(stack: Stack) {
-    for shell in ["bash", "zsh", "fish"] {
-        let script = stack.arizuko(&["completions", shell]).await.expect(0).out;
-        assert!(
-            script.contains("arizuko") && script.contains("token") && script.len() > 500,
-            "{shell}"
-        );
-    }
+#[apply(embedded)]
+async fn a_control_that_hangs_is_given_up_after_the_control_timeout(mut stack: Stack) {
+    let status = ["status", "--control-timeout", "200ms"];
+    stack.process(Control(A)).signal(Signal::SIGSTOP);
+    let late = stack.arizuko(&status).await.expect(1);
+    stack.process(Control(A)).signal(Signal::SIGCONT);
+    assert!(late.err.contains("did not answer in time") && late.out.is_empty(), "{late:?}");
+    assert_eq!(late.err.lines().count(), 1, "{late:?}");
+    stack.arizuko(&["status", "--control-timeout", "20s"]).await.expect(0);
 }
 
 /// Returns the lines of a help text below a heading.

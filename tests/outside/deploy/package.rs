@@ -60,3 +60,38 @@ async fn every_library_is_named_with_its_licence() {
         assert!(notices.contains(part), "{part}");
     }
 }
+
+#[apply(embedded)]
+async fn every_command_has_a_manual_page() {
+    let folder = Folder::new();
+    let pages = folder.path().join("man");
+    run(folder.program("arizuko").arg("man").arg(&pages), "").await.expect(0);
+    let files: Vec<_> = fs::read_dir(&pages).expect("it was made").flatten().collect();
+    assert!(files.len() > 50, "{files:?}");
+    for file in files {
+        let mut mandoc = command(found("mandoc"));
+        let checked = run(mandoc.args(["-T", "lint", "-W", "error"]).arg(file.path()), "").await;
+        assert_eq!(checked.out, "", "{file:?}");
+    }
+    for (page, told) in [
+        ("arizuko", "arizuko token issue acme chat"),
+        ("arizuko-token-issue-chat", "--greeting"),
+        ("arizuko-token-issue-chat", "arizuko token issue acme chat --expires 30d"),
+        ("arizuko-control", "--redis"),
+        ("arizuko-gateway", "--trusted-proxy"),
+    ] {
+        let mut mandoc = command(found("mandoc"));
+        let page = pages.join(format!("{page}.1"));
+        let text = run(mandoc.args(["-T", "ascii"]).arg(page), "").await.expect(0).out;
+        // Words in bold are struck twice.
+        let mut plain = String::new();
+        for c in text.chars() {
+            if c == '\u{8}' {
+                plain.pop();
+            } else {
+                plain.push(c);
+            }
+        }
+        assert!(plain.contains(told), "{told}: {plain}");
+    }
+}

@@ -1,0 +1,34 @@
+//! `arizuko open`: opens a link in the browser.
+
+use crate::{chat::chat_link, console::Console};
+use reqwest::Url;
+use std::{
+    env,
+    process::{Command, Stdio},
+};
+
+#[derive(clap::Args)]
+#[command(before_help = "\
+Example:
+  arizuko open \"$(arizuko token issue acme chat)\"
+")]
+pub(crate) struct Args {
+    /// Chat link
+    #[arg(value_parser = chat_link)]
+    url: Url,
+}
+
+/// Opens the link in `BROWSER`, or else by the system's own command. Prints it if neither does.
+pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+    let own = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let browser = env::var("BROWSER").ok().filter(|browser| !browser.trim().is_empty());
+    let browser = browser.unwrap_or_else(|| own.to_owned());
+    let mut words = browser.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or(own));
+    // What a browser logs is not for whoever starts it.
+    command.args(words).arg(args.url.as_str()).stderr(Stdio::null());
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        _ => console.line(args.url.as_str()),
+    }
+}

@@ -1,0 +1,2 @@
+# The script is that of the program, since what the two say to each other may change.
+eval "$(arizuko completions bash)"
