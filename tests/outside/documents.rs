@@ -1,37 +1,12 @@
-//! The documents name files and tests that exist.
+//! The documents name tests, settings and paths that exist. `tests/lint/links.py` checks their links.
 
 use serde_json::Value;
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the tests are in a folder of the project")
-}
-
-/// Returns the documents at the top and in `docs`, with their texts.
-fn documents() -> Vec<(PathBuf, String)> {
-    let folders = [root().to_owned(), root().join("docs")];
-    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("it is there"));
-    let paths = files.map(|file| file.expect("it can be read").path());
-    let documents = paths.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
-    documents.map(|path| (path.clone(), fs::read_to_string(path).expect("it is text"))).collect()
-}
-
-#[test]
-fn every_link_leads_to_a_file() {
-    for (path, text) in documents() {
-        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        for target in targets.filter(|target| !target.contains("://")) {
-            let file = target.split('#').next().unwrap_or_default();
-            let there = file.is_empty() || path.with_file_name(file).exists();
-            assert!(there, "{} links to {target}", path.display());
-        }
-    }
 }
 
 /// In these documents, "`file.rs`: `name`, `name`" names tests of `tests/outside/file.rs`.
