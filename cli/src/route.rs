@@ -46,7 +46,7 @@ enum Command {
     },
     /// Show what becomes of a message to a JID, which route says so, and who is attached
     Explain {
-        /// JID that messages come to, for example web:acme/support
+        /// Address (JID) that messages come to, for example web:acme/support
         #[arg(value_parser = entry::prefix)]
         jid: String,
     },

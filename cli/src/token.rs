@@ -72,7 +72,7 @@ pub(crate) struct Args {
 enum Command {
     /// Create a chat link or webhook and print its URL, which can't be shown again
     Issue {
-        /// Folder of the agent that answers, for example acme or acme/eng
+        /// Folder: the path that names the agent that answers, for example acme or acme/eng
         folder: String,
         #[command(subcommand)]
         kind: Kind,
@@ -81,7 +81,7 @@ enum Command {
     List {
         /// Only this folder and the folders below it
         folder: Option<String>,
-        /// Only JIDs that begin with this, for example web:acme/
+        /// Only addresses (JIDs) that begin with this, for example web:acme/
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         jid_prefix: String,
         /// Only what ends within this time, for example 7d
@@ -93,7 +93,8 @@ enum Command {
     },
     /// Show everything about chat links or webhooks but their URLs
     Show {
-        /// A JID, to show every token on it, or the id or URL of one token
+        /// An address (JID) such as web:acme/support, to show every token on it, or the id or URL
+        /// of one token
         #[arg(value_name = NAMES, value_parser = target::parse)]
         target: Target,
     },
@@ -188,7 +189,8 @@ enum Kind {
 
 #[derive(clap::Args)]
 struct Suffix {
-    /// Last part of the JID, to tell this URL from the folder's other URLs
+    /// Last part of the address (JID), to tell this URL from the folder's others: with `support` it
+    /// is web:acme/support, for example
     #[arg(long)]
     suffix: Option<String>,
 }

@@ -17,7 +17,7 @@ use prost_types::{Duration, FieldMask};
     "escalate_after", "escalate_unfinished_after",
 ]))]
 pub(super) struct Set {
-    /// JID or its beginning, for example web:acme or hook:acme/github
+    /// Address (JID) or its beginning, for example web:acme or hook:acme/github
     #[arg(value_parser = prefix)]
     prefix: String,
     /// Folder whose agent answers
