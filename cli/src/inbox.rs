@@ -32,10 +32,14 @@ use tokio_util::sync::CancellationToken;
 /// How many earlier messages are shown with a claimed turn, at most.
 const HISTORY: u32 = 50;
 
+const EXIT_CODES: &str = "\
+Exit codes: 0 if the input ended, after /quit, or after a signal; 1 if control refuses the session
+or, in a pipe, if a line was not carried out; 2 if the command line is wrong.";
+
 #[derive(clap::Args)]
 #[command(
     before_help = "Example:\n  arizuko inbox acme/people --name Ana\n",
-    after_help = format!("Once it runs:\n{}", command::HELP)
+    after_help = format!("Once it runs:\n{}\n\n{EXIT_CODES}", command::HELP)
 )]
 pub(crate) struct Args {
     #[command(flatten)]

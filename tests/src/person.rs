@@ -114,8 +114,8 @@ impl Person {
     }
 
     /// Presses keys.
-    pub fn press(&mut self, keys: &str) {
-        let pressed = self.keys.as_mut().map(|to| to.write_all(keys.as_bytes()));
+    pub fn press(&mut self, keys: impl AsRef<[u8]>) {
+        let pressed = self.keys.as_mut().map(|to| to.write_all(keys.as_ref()));
         pressed.expect("it has keys").expect("the program is there");
     }
 
@@ -125,12 +125,12 @@ impl Person {
             Seat::Terminal => "\r",
             Seat::Pipes => "\n",
         };
-        self.press(&format!("{line}{end}"));
+        self.press(format!("{line}{end}"));
     }
 
     /// Pastes text as a terminal does, between the two sequences that mark a paste.
     pub fn paste(&mut self, text: &str) {
-        self.press(&format!("\x1b[200~{text}\x1b[201~"));
+        self.press(format!("\x1b[200~{text}\x1b[201~"));
     }
 
     /// Waits until `words` are shown in output that the test has not looked at yet. Returns this

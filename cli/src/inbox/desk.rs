@@ -8,6 +8,7 @@ use super::{
     typing::{StatusChange, Typing},
 };
 use crate::attach::{Ending, Pen, PersonEvent, Session, Turn, speech::Speaker};
+use anyhow::ensure;
 use arizuko_proto::v1::{Inbox, InboxTurn};
 use std::{collections::HashMap, future::pending, sync::Arc};
 use tokio::{
@@ -44,6 +45,10 @@ pub(super) struct Desk<'a, 'b> {
     typing: Typing,
     /// The lines so far of an answer that continues on the next line.
     draft: String,
+    /// A line of the answer is not UTF-8, so that none of it is sent.
+    is_garbled: bool,
+    /// How many lines were not carried out.
+    refused: usize,
 }
 
 struct ClaimedTurn {
@@ -85,6 +90,8 @@ impl<'a, 'b> Desk<'a, 'b> {
             is_outage_shown: false,
             typing: Typing::default(),
             draft: String::new(),
+            is_garbled: false,
+            refused: 0,
         }
     }
 
@@ -104,6 +111,10 @@ impl<'a, 'b> Desk<'a, 'b> {
                     Some(event) = self.events.recv() => self.handle(event)?,
                     typed = keyboard.next() => match typed {
                         Typed::Line(line) => break line,
+                        Typed::Garbled(line) => {
+                            self.is_garbled = true;
+                            break line;
+                        }
                         Typed::Key { is_answer } => self.key(is_answer).await,
                         Typed::End => return Ok(()),
                     },
@@ -117,7 +128,15 @@ impl<'a, 'b> Desk<'a, 'b> {
     }
 
     /// Shows what becomes of the person's turns and conversations.
+    ///
+    /// # Errors
+    ///
+    /// In a pipe, where nobody may have read why: lines were not carried out.
     pub(super) fn leave(&mut self) -> anyhow::Result<()> {
+        if !self.draft.is_empty() {
+            let told = self.refuse("Not sent: the input ended in the middle of an answer.");
+            self.screen.show(&told)?;
+        }
         let turns = match self.claimed.len() {
             0 => String::new(),
             1 => "1 turn goes back to the queue.\n".into(),
@@ -129,7 +148,20 @@ impl<'a, 'b> Desk<'a, 'b> {
             1 => format!("1 conversation stays with {folder}.\n"),
             count => format!("{count} conversations stay with {folder}.\n"),
         };
-        self.screen.show(&(turns + &conversations))
+        self.screen.show(&(turns + &conversations))?;
+        let refused = match self.refused {
+            1 => "1 line was".into(),
+            count => format!("{count} lines were"),
+        };
+        let is_told = self.refused == 0 || matches!(self.screen, Screen::Terminal(_));
+        ensure!(is_told, "{refused} not carried out: standard output says why");
+        Ok(())
+    }
+
+    /// Counts a line that is not carried out, for this reason. Returns the reason.
+    fn refuse(&mut self, why: impl Into<String>) -> String {
+        self.refused += 1;
+        why.into()
     }
 
     fn prompt(&mut self) -> String {

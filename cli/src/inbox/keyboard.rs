@@ -3,14 +3,14 @@
 
 use super::command;
 use anyhow::Context as _;
-use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use nix::sys::termios::{FlushArg, SetArg, Termios, tcflush, tcgetattr, tcsetattr};
 use rustyline::{
     Context, Editor, ExternalPrinter as _, Helper, completion::Completer, error::ReadlineError,
     highlight::Highlighter, hint::Hinter, history::DefaultHistory, validate::Validator,
 };
 use std::{
     cell::RefCell,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, BufRead as _, ErrorKind, IsTerminal as _, Write as _},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,6 +19,9 @@ use std::{
     thread,
 };
 use tokio::sync::mpsc;
+
+/// What a person at a terminal reads at once when a key or a paste is not UTF-8.
+const GARBLED: &str = "(that is not UTF-8, so this line cannot be sent: Ctrl-C drops it)";
 
 /// The lines that a person types.
 pub(super) struct Keyboard {
@@ -34,6 +37,8 @@ pub(super) struct Keyboard {
 pub(super) enum Typed {
     /// A line, or several that were pasted at once.
     Line(String),
+    /// A line that is not UTF-8, with U+FFFD in place of what is not.
+    Garbled(String),
     /// The line has changed. `is_answer`: it is going to be an answer.
     Key { is_answer: bool },
     /// The input has ended.
@@ -115,14 +120,28 @@ impl Drop for Keyboard {
 
 /// Reads a plain line for each prompt.
 fn read(asked: &threads::Receiver<String>, typed: &mpsc::UnboundedSender<Typed>) {
-    let mut lines = io::stdin().lines();
+    let mut input = io::stdin().lock();
     while asked.recv().is_ok() {
-        // A line that is not UTF-8 ends the input, too.
-        let line = lines.next().and_then(Result::ok);
-        let ended = line.is_none();
-        let sent = typed.send(line.map_or(Typed::End, Typed::Line));
-        if ended || sent.is_err() {
+        let mut line = Vec::new();
+        if !matches!(input.read_until(b'\n', &mut line), Ok(1..)) {
+            let _ = typed.send(Typed::End);
             return;
+        }
+        if typed.send(Typed::read(line)).is_err() {
+            return;
+        }
+    }
+}
+
+impl Typed {
+    /// Reads a line with the end of line that it may have.
+    fn read(mut line: Vec<u8>) -> Self {
+        for end in [b'\n', b'\r'] {
+            line.pop_if(|last| *last == end);
+        }
+        match String::from_utf8(line) {
+            Ok(line) => Self::Line(line),
+            Err(wrong) => Self::Garbled(String::from_utf8_lossy(wrong.as_bytes()).into()),
         }
     }
 }
@@ -134,11 +153,20 @@ fn edit(
     typed: &mpsc::UnboundedSender<Typed>,
 ) {
     while let Ok(prompt) = asked.recv() {
+        let (mut line_so_far, mut is_garbled) = (String::new(), false);
         let line = loop {
-            match editor.readline(&prompt) {
+            match editor.readline_with_initial(&prompt, (line_so_far.as_str(), "")) {
                 Ok(line) => break Some(line),
                 // As in a shell, ^C drops the line. On an empty line it ends the input.
-                Err(ReadlineError::Interrupted) if drop_line(&editor) => {}
+                Err(ReadlineError::Interrupted) if !take_line(&editor).is_empty() => {
+                    (line_so_far, is_garbled) = (String::new(), false);
+                }
+                Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
+                    // The rest of what was pasted is not a line of its own.
+                    let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
+                    (line_so_far, is_garbled) = (take_line(&editor), true);
+                    let _ = writeln!(io::stdout(), "\n{GARBLED}");
+                }
                 Err(_) => break None,
             }
         };
@@ -147,17 +175,20 @@ fn edit(
             // The history is in memory and does not fail.
             let _ = editor.add_history_entry(line.as_str());
         }
-        let sent = typed.send(line.map_or(Typed::End, Typed::Line));
-        if ended || sent.is_err() {
+        let line = match line {
+            None => Typed::End,
+            Some(line) if is_garbled => Typed::Garbled(line),
+            Some(line) => Typed::Line(line),
+        };
+        if typed.send(line).is_err() || ended {
             return;
         }
     }
 }
 
-/// Drops the line. Says whether it had any text.
-fn drop_line(editor: &Editor<LineWatcher, DefaultHistory>) -> bool {
-    let watch = editor.helper();
-    watch.is_some_and(|watch| !watch.line.take().is_empty())
+/// Takes the text of the line that was being typed.
+fn take_line(editor: &Editor<LineWatcher, DefaultHistory>) -> String {
+    editor.helper().map(|watch| watch.line.take()).unwrap_or_default()
 }
 
 /// Reports each change of the line.

@@ -114,6 +114,37 @@ async fn in_a_pipe_the_inbox_prints_plain_lines_only(stack: Stack) {
     assert!(outcome.out.ends_with("Sent.\n1 is closed.\n"), "{outcome:?}");
 }
 
+#[apply(embedded)]
+async fn a_line_that_is_not_utf_8_is_refused_and_the_exit_code_tells(stack: Stack) {
+    let visitor = stack.visit("acme/people").await;
+    for seat in SEATS {
+        let mut ann = stack.person(seat, "acme/people", "Ann", A).await;
+        let posted = visitor.say("hello").await;
+        ann.opens("hello").await;
+        if seat == Seat::Terminal {
+            ann.press(b"caf\xe9 au lait");
+            ann.sees("this line cannot be sent").await;
+            ann.press("\r");
+        } else {
+            ann.press(b"a\\\ncaf\xe9\\\nau lait\n");
+        }
+        ann.sees("Nothing was sent or done").await;
+        ann.asks("Good day.", "Sent.").await;
+        ann.asks("/close", "closed").await;
+        ann.end().await;
+        let expected = if seat == Seat::Terminal { 0 } else { 1 };
+        assert_eq!(ann.gone().await.code(), Some(expected), "{seat:?}");
+        let messages = stack.read("acme/people", &posted.conversation).await;
+        let contents: Vec<_> = messages.iter().map(|message| &*message.content).collect();
+        assert_eq!(contents, ["hello", "Good day."], "{seat:?}");
+    }
+    let mut inbox = stack.operators_command();
+    inbox.args(["inbox", "acme/people", "--name", "Ann"]);
+    let cut = run(&mut inbox, "/nothing\nit goes\\\n").await.expect(1);
+    assert!(cut.out.contains("in the middle of an answer"), "{cut:?}");
+    assert!(cut.err.contains("2 lines were not carried out"), "{cut:?}");
+}
+
 #[apply(every_stack)]
 async fn invalid_commands_are_explained_and_change_nothing(stack: Stack) {
     let visitor = stack.visit("acme/people").await;

@@ -21,6 +21,8 @@ use tokio::time::Instant;
 const HISTORY: u32 = 50;
 /// How many characters a note may have. The rest is dropped.
 const MAX_NOTE_CHARS: usize = 4_000;
+/// The answer to a line that is not UTF-8.
+const GARBLED: &str = "Nothing was sent or done: the line is not UTF-8.";
 
 impl Desk<'_, '_> {
     /// Carries out a line. `Break`: the person leaves.
@@ -32,6 +34,12 @@ impl Desk<'_, '_> {
             return Ok(ControlFlow::Continue(()));
         }
         let line = mem::take(&mut self.draft) + line;
+        if mem::take(&mut self.is_garbled) {
+            self.stop_typing().await;
+            let told = self.refuse(GARBLED);
+            self.screen.show(&told)?;
+            return Ok(ControlFlow::Continue(()));
+        }
         let answer = match command::read(&line) {
             Ok(None) => return Ok(ControlFlow::Continue(())),
             Ok(Some(Command::Quit)) => return Ok(ControlFlow::Break(())),
@@ -42,7 +50,7 @@ impl Desk<'_, '_> {
             Ok(Some(Command::Typing)) => self.show_that_typing().await,
             Ok(Some(Command::To { folder, note })) => self.hand_off(&folder, &note).await?,
             Ok(Some(Command::Close)) => self.close().await?,
-            Err(wrong) => wrong,
+            Err(wrong) => self.refuse(wrong),
         };
         self.screen.show(&answer)?;
         Ok(ControlFlow::Continue(()))
@@ -79,7 +87,7 @@ impl Desk<'_, '_> {
     /// Opens a conversation, and claims the turn that waits in it.
     async fn open(&mut self, number: usize) -> anyhow::Result<String> {
         let Some(conversation) = self.board.conversation(number).map(String::from) else {
-            return Ok(format!("There is no {number}: /list shows the numbers."));
+            return Ok(self.refuse(format!("There is no {number}: /list shows the numbers.")));
         };
         self.stop_typing().await;
         let waiting = self.board.waiting_in(&conversation);
@@ -92,7 +100,7 @@ impl Desk<'_, '_> {
                 _ => None,
             });
             if !is_claimed.await? {
-                return Ok(format!("Somebody else has claimed {number} before you."));
+                return Ok(self.refuse(format!("Somebody else has claimed {number} before you.")));
             }
         }
         let shown = match self.claimed.get(&conversation) {
@@ -100,10 +108,12 @@ impl Desk<'_, '_> {
             None if self.board.is_open(&conversation) => {
                 match self.speaker.read(&conversation, HISTORY).await {
                     Ok(messages) => screen::history(&messages),
-                    Err(problem) => return Ok(format!("Cannot open it: {problem:#}")),
+                    Err(problem) => {
+                        return Ok(self.refuse(format!("Cannot open it: {problem:#}")));
+                    }
                 }
             }
-            None => return Ok(format!("Somebody else has {number} by now.")),
+            None => return Ok(self.refuse(format!("Somebody else has {number} by now."))),
         };
         self.open = Some(conversation);
         Ok(shown)
@@ -112,7 +122,8 @@ impl Desk<'_, '_> {
     /// Answers the open turn, or sends a message if there is none.
     async fn say(&mut self, text: &str) -> anyhow::Result<String> {
         let Some(conversation) = self.open.clone() else {
-            return Ok("Nothing is open: /list shows what waits, /open N takes it up.".into());
+            let told = "Nothing is open: /list shows what waits, /open N takes it up.";
+            return Ok(self.refuse(told));
         };
         if let Some(claimed) = self.claimed.remove(&conversation) {
             // The answer clears the status.
@@ -123,7 +134,7 @@ impl Desk<'_, '_> {
             }
             return Ok(match self.end_turn(claimed).await? {
                 Ending::Finished => "Sent.".into(),
-                ending => format!("Not sent: {}.", why(&ending)),
+                ending => self.refuse(format!("Not sent: {}.", why(&ending))),
             });
         }
         for content in messages(text) {
@@ -135,7 +146,7 @@ impl Desk<'_, '_> {
                 ..SendMessageRequest::default()
             };
             if let Err(problem) = self.speaker.send(message).await {
-                return Ok(format!("Not sent: {problem:#}"));
+                return Ok(self.refuse(format!("Not sent: {problem:#}")));
             }
         }
         Ok("Sent, as a message of its own.".into())
@@ -143,7 +154,7 @@ impl Desk<'_, '_> {
 
     async fn show_that_typing(&mut self) -> String {
         if self.open_turn().is_none() {
-            return "No visitor waits here for an answer.".into();
+            return self.refuse("No visitor waits here for an answer.");
         }
         let change = self.typing.key(true, Instant::now());
         self.show_typing(change.or(Some(StatusChange::Typing))).await;
@@ -153,14 +164,14 @@ impl Desk<'_, '_> {
     /// Reassigns the open conversation to another folder, and hands off its turn if there is one.
     async fn hand_off(&mut self, to: &str, note: &str) -> anyhow::Result<String> {
         let Some(conversation) = self.open.clone() else {
-            return Ok("Nothing is open.".into());
+            return Ok(self.refuse("Nothing is open."));
         };
         let note: String = note.chars().take(MAX_NOTE_CHARS).collect();
         let whose = match to {
             "" => "the agent's",
             to => match check_handoff(&self.person.folder, to) {
                 Ok(()) => to,
-                Err(wrong) => return Ok(format!("Not handed off: {wrong}.")),
+                Err(wrong) => return Ok(self.refuse(format!("Not handed off: {wrong}."))),
             },
         };
         self.stop_typing().await;
@@ -171,14 +182,16 @@ impl Desk<'_, '_> {
             let _ = claimed.pen.reply.hand_off(handoff).await;
             let ending = self.end_turn(claimed).await?;
             match ending {
-                Ending::Cancelled => return Ok(format!("Not handed off: {}.", why(&ending))),
+                Ending::Cancelled => {
+                    return Ok(self.refuse(format!("Not handed off: {}.", why(&ending))));
+                }
                 Ending::Unattended(folder) => unattended = Some(folder),
                 Ending::Finished | Ending::Lost(_) => {}
             }
         } else {
             match self.speaker.assign(&conversation, to, &note).await {
                 Ok(folder) => unattended = folder,
-                Err(problem) => return Ok(format!("Not handed off: {problem:#}")),
+                Err(problem) => return Ok(self.refuse(format!("Not handed off: {problem:#}"))),
             }
         }
         let number = self.give_up(&conversation);
@@ -193,11 +206,11 @@ impl Desk<'_, '_> {
     /// Gives the open conversation back to the agent, and ends its turn if there is one.
     async fn close(&mut self) -> anyhow::Result<String> {
         let Some(conversation) = self.open.clone() else {
-            return Ok("Nothing is open.".into());
+            return Ok(self.refuse("Nothing is open."));
         };
         self.stop_typing().await;
         if let Err(problem) = self.speaker.assign(&conversation, "", "").await {
-            return Ok(format!("Not closed: {problem:#}"));
+            return Ok(self.refuse(format!("Not closed: {problem:#}")));
         }
         if let Some(claimed) = self.claimed.remove(&conversation) {
             self.end_turn(claimed).await?;
