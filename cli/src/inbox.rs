@@ -9,28 +9,25 @@ mod board;
 mod command;
 mod desk;
 mod keyboard;
+mod place;
 mod screen;
 mod typing;
 
-use self::{desk::Desk, keyboard::Keyboard, screen::Screen};
+use self::{desk::Desk, keyboard::Keyboard, place::Place, screen::Screen};
 use crate::{
-    attach::{
-        Settings,
-        person::{serve, session},
-        speech::Speaker,
-    },
+    attach::{ControlError, person::serve},
     connect,
     console::Console,
     folder,
 };
 use anyhow::Context as _;
 use arizuko_proto::signals::Signals;
-use std::{env, sync::Arc};
-use tokio::sync::mpsc;
+use std::{collections::HashSet, env, sync::Arc};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
-
-/// How many earlier messages are shown with a claimed turn, at most.
-const HISTORY: u32 = 50;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 if the input ended, after /quit, or after a signal; 1 if control refuses the session
@@ -38,7 +35,8 @@ or, in a pipe, if a line was not carried out; 2 if the command line is wrong.";
 
 #[derive(clap::Args)]
 #[command(
-    before_help = "Example:\n  arizuko inbox acme/people --name Ana\n",
+    before_help = "Examples:\n  arizuko inbox acme/people --name Ana\n  \
+                   arizuko inbox acme/sales acme/support --name Ana\n",
     after_help = format!("Once it runs:\n{}\n\n{EXIT_CODES}", command::HELP)
 )]
 pub(crate) struct Args {
@@ -47,48 +45,52 @@ pub(crate) struct Args {
     /// Name that visitors see [default: your login name]
     #[arg(long)]
     name: Option<String>,
-    /// Folder whose messages to answer, for example acme/people
-    #[arg(value_parser = folder::parse)]
-    folder: String,
+    /// Folders whose messages to answer, for example acme/people
+    #[arg(value_name = "FOLDER", required = true, value_parser = folder::parse)]
+    folders: Vec<String>,
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
-    let Args { name, folder, .. } = args;
+    let Args { name, mut folders, .. } = args;
     let name = name
         .or_else(|| env::var("USER").ok())
         .filter(|name| !name.trim().is_empty())
         .context("visitors need a name for you: add --name, for example --name Ann")?;
     let control = Arc::new(args.connection.find()?);
     let stop = CancellationToken::new();
-    let settings = Settings {
-        folder: folder.clone(),
-        name: name.clone(),
-        concurrency: 0,
-        history: HISTORY,
-        attached: Arc::default(),
-        stop: stop.clone(),
-    };
-    let (person, events) = mpsc::unbounded_channel();
-    let session = session(settings, person);
-    let speaker = Speaker::new(Arc::clone(&control), folder.clone());
-    let served = Arc::clone(&session);
-    let mut serving = tokio::spawn(async move { serve(&served, &control).await });
+    let (sender, events) = mpsc::unbounded_channel();
+    let mut known = HashSet::new();
+    folders.retain(|folder| known.insert(folder.clone()));
+    let (mut places, mut serving) = (Vec::new(), JoinSet::new());
+    for (number, folder) in folders.into_iter().enumerate() {
+        let place = Place::new(folder, &name, number, &control, stop.clone(), sender.clone());
+        let (session, control) = (Arc::clone(&place.session), Arc::clone(&control));
+        serving.spawn(async move { serve(&session, &control).await });
+        places.push(place);
+    }
 
     let mut signals = Signals::listen()?;
     let (mut keyboard, printer) = Keyboard::open()?;
     let screen = printer.map_or_else(|| Screen::Plain(console), Screen::Terminal);
-    let mut desk = Desk::new(desk::Person { folder, name }, session, speaker, events, screen);
+    let mut desk = Desk::new(name, places, events, screen);
     let worked = tokio::select! {
         worked = desk.work(&mut keyboard) => worked,
         () = signals.next() => Ok(()),
-        // Control refuses the session, and would do so again.
-        refused = &mut serving => return Ok(refused??),
+        // Control refuses a session, and would do so again.
+        Some(refused) = serving.join_next() => served(refused),
     };
     // An error is returned only after the session has ended.
-    let left = worked.and_then(|()| desk.leave());
-    // The desk has the pens, and `serving` ends only when they are dropped.
+    let mut left = worked.and_then(|()| desk.leave());
+    // The desk has the pens, and the sessions end only when they are dropped.
     drop(desk);
     stop.cancel();
-    serving.await??;
+    while let Some(ended) = serving.join_next().await {
+        left = left.and(served(ended));
+    }
     left
+}
+
+/// Returns how a session has ended.
+fn served(ended: Result<Result<(), ControlError>, JoinError>) -> anyhow::Result<()> {
+    Ok(ended??)
 }

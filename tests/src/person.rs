@@ -45,8 +45,19 @@ pub struct Person {
 impl Stack {
     /// Starts the inbox of `folder` at a control and waits for its greeting.
     pub async fn person(&self, seat: Seat, folder: &str, name: &str, control: Instance) -> Person {
+        self.person_with(seat, &[folder], name, control).await
+    }
+
+    /// Does what [`Self::person`] does, with these folders and flags.
+    pub async fn person_with(
+        &self,
+        seat: Seat,
+        arguments: &[&str],
+        name: &str,
+        control: Instance,
+    ) -> Person {
         let mut inbox = self.program("arizuko");
-        inbox.args(["inbox", folder, "--name", name]);
+        inbox.arg("inbox").args(arguments).args(["--name", name]);
         // The other control is the fallback.
         for control in [control, control.other()] {
             inbox.arg("--control").arg(self.control(control));

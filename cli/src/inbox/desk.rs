@@ -4,13 +4,17 @@
 use super::{
     board::Board,
     keyboard::{Keyboard, Typed},
+    place::Place,
     screen::{self, Screen},
     typing::{StatusChange, Typing},
 };
-use crate::attach::{Ending, Pen, PersonEvent, Session, Turn, speech::Speaker};
+use crate::attach::{Ending, Pen, PersonEvent, Turn};
 use anyhow::ensure;
 use arizuko_proto::v1::{Inbox, InboxTurn};
-use std::{collections::HashMap, future::pending, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    future::pending,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -18,30 +22,24 @@ use tokio::{
 
 mod actions;
 
-/// The person who uses the inbox.
-pub(super) struct Person {
-    /// The folder whose turns they answer.
-    pub(super) folder: String,
-    /// The name that visitors see.
-    pub(super) name: String,
-}
-
 /// The state of a person's work.
 pub(super) struct Desk<'a, 'b> {
-    person: Person,
-    session: Arc<Session>,
-    speaker: Speaker,
-    events: mpsc::UnboundedReceiver<PersonEvent>,
+    /// The person's name, as visitors see it.
+    name: String,
+    /// The folders whose turns they answer.
+    places: Vec<Place>,
+    /// The events of each place.
+    events: mpsc::UnboundedReceiver<(usize, PersonEvent)>,
     screen: Screen<'a, 'b>,
     board: Board,
     /// The turns that the person has claimed, by conversation.
     claimed: HashMap<String, ClaimedTurn>,
     /// The conversation that answers go to.
-    open: Option<String>,
+    open: Option<Opened>,
     /// The answer from control that a command waits for.
     awaited: Awaited,
-    /// Control is out of reach, and the person knows.
-    is_outage_shown: bool,
+    /// The places for which control is out of reach. The person knows if there is one.
+    out_of_reach: HashSet<usize>,
     typing: Typing,
     /// The lines so far of an answer that continues on the next line.
     draft: String,
@@ -54,6 +52,14 @@ pub(super) struct Desk<'a, 'b> {
 struct ClaimedTurn {
     turn: Box<Turn>,
     pen: Pen,
+    place: usize,
+}
+
+#[derive(Clone)]
+struct Opened {
+    conversation: String,
+    /// The place that speaks in it.
+    place: usize,
 }
 
 /// An answer from control, awaited or received.
@@ -71,23 +77,21 @@ enum Awaited {
 
 impl<'a, 'b> Desk<'a, 'b> {
     pub(super) fn new(
-        person: Person,
-        session: Arc<Session>,
-        speaker: Speaker,
-        events: mpsc::UnboundedReceiver<PersonEvent>,
+        name: String,
+        places: Vec<Place>,
+        events: mpsc::UnboundedReceiver<(usize, PersonEvent)>,
         screen: Screen<'a, 'b>,
     ) -> Self {
         Self {
-            person,
-            session,
-            speaker,
+            board: Board::new(places.len()),
+            name,
+            places,
             events,
             screen,
-            board: Board::default(),
             claimed: HashMap::new(),
             open: None,
             awaited: Awaited::Nothing,
-            is_outage_shown: false,
+            out_of_reach: HashSet::new(),
             typing: Typing::default(),
             draft: String::new(),
             is_garbled: false,
@@ -98,8 +102,9 @@ impl<'a, 'b> Desk<'a, 'b> {
     /// Shows the inbox, then handles events and the person's input until they leave.
     pub(super) async fn work(&mut self, keyboard: &mut Keyboard) -> anyhow::Result<()> {
         self.wait_for(|desk| desk.board.is_known().then_some(())).await?;
-        let Person { folder, name } = &self.person;
-        let greeting = format!("{folder}: visitors know you as {name}. /help lists the commands.");
+        let folders: Vec<_> = self.places.iter().map(|place| place.folder.as_str()).collect();
+        let (folders, name) = (folders.join(", "), &self.name);
+        let greeting = format!("{folders}: visitors know you as {name}. /help lists the commands.");
         self.screen.show(&greeting)?;
         let list = self.listed();
         self.screen.show(&list)?;
@@ -108,7 +113,7 @@ impl<'a, 'b> Desk<'a, 'b> {
             let line = loop {
                 let idle_at = self.typing.idle_at();
                 tokio::select! {
-                    Some(event) = self.events.recv() => self.handle(event)?,
+                    Some((place, event)) = self.events.recv() => self.handle(place, event)?,
                     typed = keyboard.next() => match typed {
                         Typed::Line(line) => break line,
                         Typed::Garbled(line) => {
@@ -142,12 +147,14 @@ impl<'a, 'b> Desk<'a, 'b> {
             1 => "1 turn goes back to the queue.\n".into(),
             count => format!("{count} turns go back to the queue.\n"),
         };
-        let folder = &self.person.folder;
-        let conversations = match self.board.open().len() {
-            0 => String::new(),
-            1 => format!("1 conversation stays with {folder}.\n"),
-            count => format!("{count} conversations stay with {folder}.\n"),
-        };
+        let kept = self.places.iter().enumerate().map(|(place, Place { folder, .. })| {
+            match self.board.open().filter(|(other, _)| *other == place).count() {
+                0 => String::new(),
+                1 => format!("1 conversation stays with {folder}.\n"),
+                count => format!("{count} conversations stay with {folder}.\n"),
+            }
+        });
+        let conversations: String = kept.collect();
         self.screen.show(&(turns + &conversations))?;
         let refused = match self.refused {
             1 => "1 line was".into(),
@@ -167,7 +174,7 @@ impl<'a, 'b> Desk<'a, 'b> {
     fn prompt(&mut self) -> String {
         match &self.open {
             _ if !self.draft.is_empty() => "... ".into(),
-            Some(open) => format!("{}> ", self.board.number(open)),
+            Some(open) => format!("{}> ", self.board.number(&open.conversation)),
             None => "inbox> ".into(),
         }
     }
@@ -180,25 +187,31 @@ impl<'a, 'b> Desk<'a, 'b> {
                 return Ok(found);
             }
             match self.events.recv().await {
-                Some(event) => self.handle(event)?,
+                Some((place, event)) => self.handle(place, event)?,
                 None => pending().await,
             }
         }
     }
 
-    fn handle(&mut self, event: PersonEvent) -> anyhow::Result<()> {
+    fn handle(&mut self, place: usize, event: PersonEvent) -> anyhow::Result<()> {
         match event {
-            PersonEvent::Attached if self.is_outage_shown => {
-                self.is_outage_shown = false;
-                self.screen.show("(control answers again)")
+            PersonEvent::Attached => {
+                let was_out = self.out_of_reach.remove(&place);
+                match was_out && self.out_of_reach.is_empty() {
+                    true => self.screen.show("(control answers again)"),
+                    false => Ok(()),
+                }
             }
-            PersonEvent::Attached => Ok(()),
             PersonEvent::Outage(problem) => {
-                self.is_outage_shown = true;
-                self.screen.show(&format!("({problem}; trying until it answers)"))
+                let is_first = self.out_of_reach.is_empty();
+                self.out_of_reach.insert(place);
+                match is_first {
+                    true => self.screen.show(&format!("({problem}; trying until it answers)")),
+                    false => Ok(()),
+                }
             }
-            PersonEvent::Inbox(inbox) => self.announce(inbox),
-            PersonEvent::Turn(turn, pen) => self.receive(turn, pen),
+            PersonEvent::Inbox(inbox) => self.announce(place, inbox),
+            PersonEvent::Turn(turn, pen) => self.receive(ClaimedTurn { turn, pen, place }),
             PersonEvent::TooLate(turn) => {
                 if self.awaited == Awaited::Claim(turn) {
                     self.awaited = Awaited::TooLate;
@@ -209,15 +222,15 @@ impl<'a, 'b> Desk<'a, 'b> {
         }
     }
 
-    /// Announces new turns, unless this is the first list, and claims those of the open
-    /// conversation.
-    fn announce(&mut self, inbox: Inbox) -> anyhow::Result<()> {
+    /// Announces new turns, unless the first lists are still to be shown, and claims those of the
+    /// open conversation.
+    fn announce(&mut self, place: usize, inbox: Inbox) -> anyhow::Result<()> {
         let first = !self.board.is_known();
-        for new in self.board.update(inbox) {
-            if self.open.as_ref() == Some(&new.conversation) {
-                self.session.claim(&new.turn_id);
+        for new in self.board.update(place, inbox) {
+            if self.is_open(&new.conversation) {
+                self.places[place].session.claim(&new.turn_id);
             } else if !first {
-                let line = self.waits(&new);
+                let line = self.waits(place, &new);
                 self.screen.show(&line)?;
             }
         }
@@ -225,28 +238,41 @@ impl<'a, 'b> Desk<'a, 'b> {
     }
 
     /// Returns a line about a turn that nobody has claimed.
-    fn waits(&mut self, turn: &InboxTurn) -> String {
+    fn waits(&mut self, place: usize, turn: &InboxTurn) -> String {
         let number = self.board.number(&turn.conversation);
         let (age, preview) = (screen::age(turn.created_at), screen::preview(&turn.preview));
         let who = match turn.identity.as_ref().map(|visitor| [&visitor.name, &visitor.id]) {
             None => String::new(),
             Some([name, id]) => format!(", {}", if name.is_empty() { id } else { name }),
         };
-        format!("{number} waits, {}{who}, {age}: {preview}", turn.jid)
+        format!("{number} waits{}, {}{who}, {age}: {preview}", self.within(place), turn.jid)
+    }
+
+    /// Names a place, if there are several.
+    fn within(&self, place: usize) -> String {
+        match self.places.len() {
+            1 => String::new(),
+            _ => format!(" in {}", self.places[place].folder),
+        }
+    }
+
+    fn is_open(&self, conversation: &str) -> bool {
+        self.open.as_ref().is_some_and(|open| open.conversation == conversation)
     }
 
     /// Takes a turn that the person has claimed.
-    fn receive(&mut self, turn: Box<Turn>, pen: Pen) -> anyhow::Result<()> {
-        let conversation = turn.conversation.clone();
+    fn receive(&mut self, claimed: ClaimedTurn) -> anyhow::Result<()> {
+        let ClaimedTurn { turn, place, .. } = &claimed;
+        let (conversation, turn_id) = (turn.conversation.clone(), turn.turn_id.clone());
+        let (news, place) = (screen::news(turn), *place);
         let number = self.board.number(&conversation);
-        let news = screen::news(&turn);
-        let turn_id = turn.turn_id.clone();
-        self.board.take(&turn);
-        self.claimed.insert(conversation.clone(), ClaimedTurn { turn, pen });
+        self.board.take(place, turn);
+        self.claimed.insert(conversation.clone(), claimed);
         if self.awaited == Awaited::Claim(turn_id) {
             self.awaited = Awaited::Claimed;
             Ok(())
-        } else if self.open == Some(conversation) {
+        } else if self.is_open(&conversation) {
+            self.open = Some(Opened { conversation, place });
             self.screen.show(&news)
         } else {
             self.screen.show(&format!("{number} is yours: /open {number}"))
@@ -283,7 +309,7 @@ impl<'a, 'b> Desk<'a, 'b> {
 
     async fn show_typing(&mut self, change: Option<StatusChange>) {
         let status = match change {
-            Some(StatusChange::Typing) => format!("{} is typing…", self.person.name),
+            Some(StatusChange::Typing) => format!("{} is typing…", self.name),
             Some(StatusChange::Nothing) => String::new(),
             None => return,
         };
@@ -295,7 +321,7 @@ impl<'a, 'b> Desk<'a, 'b> {
 
     /// Returns the claimed turn of the open conversation.
     fn open_turn(&self) -> Option<&ClaimedTurn> {
-        self.claimed.get(self.open.as_ref()?)
+        self.claimed.get(&self.open.as_ref()?.conversation)
     }
 }
 

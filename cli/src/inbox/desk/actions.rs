@@ -1,6 +1,6 @@
 //! Carries out commands and sends answers.
 
-use super::{Awaited, ClaimedTurn, Desk, why};
+use super::{Awaited, ClaimedTurn, Desk, Opened, why};
 use crate::{
     attach::{
         Ending,
@@ -59,20 +59,24 @@ impl Desk<'_, '_> {
     /// Lists what waits and what is open.
     pub(super) fn listed(&mut self) -> String {
         let mut lines = Vec::new();
-        for turn in self.board.waiting().to_vec() {
-            lines.push(self.waits(&turn));
+        let waiting = self.board.waiting().into_iter();
+        let waiting: Vec<_> = waiting.map(|(place, turn)| (place, turn.clone())).collect();
+        for (place, turn) in waiting {
+            lines.push(self.waits(place, &turn));
         }
-        let claimed = self.claimed.values().map(|ClaimedTurn { turn, .. }| {
+        let claimed = self.claimed.values().map(|ClaimedTurn { turn, place, .. }| {
             let (age, text) = (screen::age(turn.created_at), screen::text(&turn.content));
-            let line = format!("is yours, {}, {age}: {}", turn.jid, screen::preview(&text));
+            let (within, preview) = (self.within(*place), screen::preview(&text));
+            let line = format!("is yours{within}, {}, {age}: {preview}", turn.jid);
             (turn.conversation.clone(), line)
         });
-        let open = self.board.open().iter();
+        let open = self.board.open();
         let open = open
-            .filter(|open| !self.claimed.contains_key(&open.conversation))
-            .filter(|open| self.board.waiting_in(&open.conversation).is_none())
-            .map(|open| {
-                let line = format!("open, {}, since {}", open.jid, screen::age(open.assigned_at));
+            .filter(|(_, open)| !self.claimed.contains_key(&open.conversation))
+            .filter(|(_, open)| self.board.waiting_in(&open.conversation).is_none())
+            .map(|(place, open)| {
+                let (within, age) = (self.within(place), screen::age(open.assigned_at));
+                let line = format!("open{within}, {}, since {age}", open.jid);
                 (open.conversation.clone(), line)
             });
         for (conversation, line) in claimed.chain(open).collect::<Vec<_>>() {
@@ -91,9 +95,9 @@ impl Desk<'_, '_> {
         };
         self.stop_typing().await;
         let waiting = self.board.waiting_in(&conversation);
-        if let Some(turn) = waiting.map(|turn| turn.turn_id.clone()) {
+        if let Some((place, turn)) = waiting.map(|(place, turn)| (place, turn.turn_id.clone())) {
             self.awaited = Awaited::Claim(turn.clone());
-            self.session.claim(&turn);
+            self.places[place].session.claim(&turn);
             let is_claimed = self.wait_for(|desk| match desk.awaited {
                 Awaited::Claimed => Some(true),
                 Awaited::TooLate => Some(false),
@@ -103,25 +107,26 @@ impl Desk<'_, '_> {
                 return Ok(self.refuse(format!("Somebody else has claimed {number} before you.")));
             }
         }
-        let shown = match self.claimed.get(&conversation) {
-            Some(claimed) => screen::turn(number, &claimed.turn),
-            None if self.board.is_open(&conversation) => {
-                match self.speaker.read(&conversation, HISTORY).await {
-                    Ok(messages) => screen::history(&messages),
+        let is_open_in = self.board.open_in(&conversation);
+        let (place, shown) = match (self.claimed.get(&conversation), is_open_in) {
+            (Some(claimed), _) => (claimed.place, screen::turn(number, &claimed.turn)),
+            (None, Some(place)) => {
+                match self.places[place].speaker.read(&conversation, HISTORY).await {
+                    Ok(messages) => (place, screen::history(&messages)),
                     Err(problem) => {
                         return Ok(self.refuse(format!("Cannot open it: {problem:#}")));
                     }
                 }
             }
-            None => return Ok(self.refuse(format!("Somebody else has {number} by now."))),
+            (None, None) => return Ok(self.refuse(format!("Somebody else has {number} by now."))),
         };
-        self.open = Some(conversation);
+        self.open = Some(Opened { conversation, place });
         Ok(shown)
     }
 
     /// Answers the open turn, or sends a message if there is none.
     async fn say(&mut self, text: &str) -> anyhow::Result<String> {
-        let Some(conversation) = self.open.clone() else {
+        let Some(Opened { conversation, place }) = self.open.clone() else {
             let told = "Nothing is open: /list shows what waits, /open N takes it up.";
             return Ok(self.refuse(told));
         };
@@ -141,11 +146,11 @@ impl Desk<'_, '_> {
             let message = SendMessageRequest {
                 conversation: conversation.clone(),
                 content: content.into(),
-                name: self.person.name.clone(),
+                name: self.name.clone(),
                 idempotency_key: new_key()?,
                 ..SendMessageRequest::default()
             };
-            if let Err(problem) = self.speaker.send(message).await {
+            if let Err(problem) = self.places[place].speaker.send(message).await {
                 return Ok(self.refuse(format!("Not sent: {problem:#}")));
             }
         }
@@ -163,13 +168,13 @@ impl Desk<'_, '_> {
 
     /// Reassigns the open conversation to another folder, and hands off its turn if there is one.
     async fn hand_off(&mut self, to: &str, note: &str) -> anyhow::Result<String> {
-        let Some(conversation) = self.open.clone() else {
+        let Some(Opened { conversation, place }) = self.open.clone() else {
             return Ok(self.refuse("Nothing is open."));
         };
         let note: String = note.chars().take(MAX_NOTE_CHARS).collect();
         let whose = match to {
             "" => "the agent's",
-            to => match check_handoff(&self.person.folder, to) {
+            to => match check_handoff(&self.places[place].folder, to) {
                 Ok(()) => to,
                 Err(wrong) => return Ok(self.refuse(format!("Not handed off: {wrong}."))),
             },
@@ -189,7 +194,7 @@ impl Desk<'_, '_> {
                 Ending::Finished | Ending::Lost(_) => {}
             }
         } else {
-            match self.speaker.assign(&conversation, to, &note).await {
+            match self.places[place].speaker.assign(&conversation, to, &note).await {
                 Ok(folder) => unattended = folder,
                 Err(problem) => return Ok(self.refuse(format!("Not handed off: {problem:#}"))),
             }
@@ -205,11 +210,11 @@ impl Desk<'_, '_> {
 
     /// Gives the open conversation back to the agent, and ends its turn if there is one.
     async fn close(&mut self) -> anyhow::Result<String> {
-        let Some(conversation) = self.open.clone() else {
+        let Some(Opened { conversation, place }) = self.open.clone() else {
             return Ok(self.refuse("Nothing is open."));
         };
         self.stop_typing().await;
-        if let Err(problem) = self.speaker.assign(&conversation, "", "").await {
+        if let Err(problem) = self.places[place].speaker.assign(&conversation, "", "").await {
             return Ok(self.refuse(format!("Not closed: {problem:#}")));
         }
         if let Some(claimed) = self.claimed.remove(&conversation) {
@@ -227,7 +232,8 @@ impl Desk<'_, '_> {
     }
 
     /// Ends a turn, and waits until control has ended it, too.
-    async fn end_turn(&mut self, ClaimedTurn { turn, pen }: ClaimedTurn) -> anyhow::Result<Ending> {
+    async fn end_turn(&mut self, claimed: ClaimedTurn) -> anyhow::Result<Ending> {
+        let ClaimedTurn { turn, pen, .. } = claimed;
         self.awaited = Awaited::End(turn.turn_id);
         pen.put_down();
         let ended = self.wait_for(|desk| match &desk.awaited {
