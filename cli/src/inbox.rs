@@ -2,9 +2,10 @@
 //! over ssh, in pipes and with a screen reader.
 //!
 //! `keyboard.rs` reads lines and `command.rs` parses them; `desk.rs` carries them out; `board.rs`
-//! numbers what waits; `screen.rs` shows it; `typing.rs` decides when visitors see that somebody is
+//! numbers what waits; `screen.rs` shows it; `bell.rs` rings; `place.rs` is a folder's session; `typing.rs` decides when visitors see that somebody is
 //! typing.
 
+mod bell;
 mod board;
 mod command;
 mod desk;
@@ -13,7 +14,7 @@ mod place;
 mod screen;
 mod typing;
 
-use self::{desk::Desk, keyboard::Keyboard, place::Place, screen::Screen};
+use self::{bell::Bell, desk::Desk, keyboard::Keyboard, place::Place, screen::Screen};
 use crate::{
     attach::{ControlError, person::serve},
     connect,
@@ -45,13 +46,16 @@ pub(crate) struct Args {
     /// Name that visitors see [default: your login name]
     #[arg(long)]
     name: Option<String>,
+    /// Ring no bell, and show no notification and no window title, when something arrives
+    #[arg(long)]
+    no_bell: bool,
     /// Folders whose messages to answer, for example acme/people
     #[arg(value_name = "FOLDER", required = true, value_parser = folder::parse)]
     folders: Vec<String>,
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
-    let Args { name, mut folders, .. } = args;
+    let Args { name, no_bell, mut folders, .. } = args;
     let name = name
         .or_else(|| env::var("USER").ok())
         .filter(|name| !name.trim().is_empty())
@@ -71,8 +75,10 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
 
     let mut signals = Signals::listen()?;
     let (mut keyboard, printer) = Keyboard::open()?;
+    let is_rung = printer.is_some() && !no_bell;
     let screen = printer.map_or_else(|| Screen::Plain(console), Screen::Terminal);
     let mut desk = Desk::new(name, places, events, screen);
+    desk.bell = is_rung.then(|| Bell::new(&desk.folders()));
     let worked = tokio::select! {
         worked = desk.work(&mut keyboard) => worked,
         () = signals.next() => Ok(()),

@@ -1,6 +1,7 @@
 //! People who answer with `arizuko inbox`, at a terminal and in a pipe, and what visitors see.
 
 mod answer;
+mod bell;
 mod folders;
 mod handoff;
 mod inbox;

@@ -203,11 +203,15 @@ impl Person {
         while let Some(character) = characters.next() {
             match character {
                 '\x1b' => {
-                    // A sequence is ESC, [, parameters, and a letter or ~.
-                    let mut sequence = characters.by_ref().skip(1);
-                    let _ = sequence.find(|end| end.is_ascii_alphabetic() || *end == '~');
+                    // A sequence is ESC, [, parameters, and a letter or ~; or ESC, ], text, and BEL.
+                    let is_command = characters.next() == Some(']');
+                    let is_end = |end: &char| match is_command {
+                        true => *end == '\x07',
+                        false => end.is_ascii_alphabetic() || *end == '~',
+                    };
+                    let _ = characters.by_ref().find(is_end);
                 }
-                '\r' => {}
+                '\r' | '\x07' => {}
                 other => text.push(other),
             }
         }

@@ -2,6 +2,7 @@
 //! do.
 
 use super::{
+    bell::Bell,
     board::Board,
     keyboard::{Keyboard, Typed},
     place::Place,
@@ -31,6 +32,8 @@ pub(super) struct Desk<'a, 'b> {
     /// The events of each place.
     events: mpsc::UnboundedReceiver<(usize, PersonEvent)>,
     screen: Screen<'a, 'b>,
+    /// Rings when something arrives; `None` in a pipe, or if it is not wanted.
+    pub(super) bell: Option<Bell>,
     board: Board,
     /// The turns that the person has claimed, by conversation.
     claimed: HashMap<String, ClaimedTurn>,
@@ -88,6 +91,7 @@ impl<'a, 'b> Desk<'a, 'b> {
             places,
             events,
             screen,
+            bell: None,
             claimed: HashMap::new(),
             open: None,
             awaited: Awaited::Nothing,
@@ -102,8 +106,7 @@ impl<'a, 'b> Desk<'a, 'b> {
     /// Shows the inbox, then handles events and the person's input until they leave.
     pub(super) async fn work(&mut self, keyboard: &mut Keyboard) -> anyhow::Result<()> {
         self.wait_for(|desk| desk.board.is_known().then_some(())).await?;
-        let folders: Vec<_> = self.places.iter().map(|place| place.folder.as_str()).collect();
-        let (folders, name) = (folders.join(", "), &self.name);
+        let (folders, name) = (self.folders(), &self.name);
         let greeting = format!("{folders}: visitors know you as {name}. /help lists the commands.");
         self.screen.show(&greeting)?;
         let list = self.listed();
@@ -111,6 +114,9 @@ impl<'a, 'b> Desk<'a, 'b> {
         loop {
             keyboard.prompt(self.prompt());
             let line = loop {
+                if let Some(bell) = &mut self.bell {
+                    bell.show_waiting(self.board.waiting().len());
+                }
                 let idle_at = self.typing.idle_at();
                 tokio::select! {
                     Some((place, event)) = self.events.recv() => self.handle(place, event)?,
@@ -171,6 +177,18 @@ impl<'a, 'b> Desk<'a, 'b> {
         why.into()
     }
 
+    /// Names the person's folders.
+    pub(super) fn folders(&self) -> String {
+        let folders: Vec<_> = self.places.iter().map(|place| place.folder.as_str()).collect();
+        folders.join(", ")
+    }
+
+    fn ring(&self, text: &str) {
+        if let Some(bell) = &self.bell {
+            bell.ring(text);
+        }
+    }
+
     fn prompt(&mut self) -> String {
         match &self.open {
             _ if !self.draft.is_empty() => "... ".into(),
@@ -226,15 +244,21 @@ impl<'a, 'b> Desk<'a, 'b> {
     /// open conversation.
     fn announce(&mut self, place: usize, inbox: Inbox) -> anyhow::Result<()> {
         let first = !self.board.is_known();
+        let mut lines = Vec::new();
         for new in self.board.update(place, inbox) {
             if self.is_open(&new.conversation) {
                 self.places[place].session.claim(&new.turn_id);
             } else if !first {
-                let line = self.waits(place, &new);
-                self.screen.show(&line)?;
+                lines.push(self.waits(place, &new));
             }
         }
-        Ok(())
+        // Several that arrive at once ring once.
+        match lines.as_slice() {
+            [] => {}
+            [line] => self.ring(line),
+            [line, others @ ..] => self.ring(&format!("{line} (and {} more)", others.len())),
+        }
+        self.screen.show(&lines.join("\n"))
     }
 
     /// Returns a line about a turn that nobody has claimed.
@@ -273,6 +297,7 @@ impl<'a, 'b> Desk<'a, 'b> {
             Ok(())
         } else if self.is_open(&conversation) {
             self.open = Some(Opened { conversation, place });
+            self.ring(&format!("{number}: {}", screen::preview(&news)));
             self.screen.show(&news)
         } else {
             self.screen.show(&format!("{number} is yours: /open {number}"))

@@ -88,7 +88,22 @@ async fn control_characters_of_visitors_do_not_reach_the_terminal(stack: Stack) 
         ann.opens("evil").await;
         ann.asks("ok", "Sent.").await;
         ann.asks("/close", "closed").await;
-        let bytes = ann.bytes();
+        ann.end().await;
+        ann.gone().await;
+        // The inbox rings only in the terminal's own sequences, at the terminal.
+        let mut shown = String::from_utf8_lossy(ann.bytes()).into_owned();
+        while let Some(at) = shown.find("\x1b]") {
+            let end = at + shown[at..].find('\x07').expect("a sequence has an end");
+            let sequence = shown.drain(at..=end).collect::<String>();
+            let is_ours = sequence.starts_with("\x1b]9;arizuko: 1 waits")
+                || sequence.contains("arizuko inbox acme/people");
+            assert!(seat == Seat::Terminal && is_ours, "{sequence:?}");
+        }
+        if seat == Seat::Terminal {
+            assert_eq!(shown.matches('\x07').count(), 1);
+            shown = shown.replace('\x07', "");
+        }
+        let bytes = shown.as_bytes();
         let has = |pattern: &[u8]| bytes.windows(pattern.len()).any(|part| part == pattern);
         assert!(!has(b"\x1b[2J") && !has(b"\x1b]") && !has(b"\x07"), "{seat:?}");
         assert!(!has(b"wipe\rme") && !has("\u{9b}".as_bytes()), "{seat:?}");
