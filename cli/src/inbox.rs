@@ -2,7 +2,8 @@
 //! over ssh, in pipes and with a screen reader.
 //!
 //! `keyboard.rs` reads lines and `command.rs` parses them; `desk.rs` carries them out; `board.rs`
-//! numbers what waits; `screen.rs` shows it; `bell.rs` rings; `place.rs` is a folder's session; `typing.rs` decides when visitors see that somebody is
+//! numbers what waits; `screen.rs` shows it; `bell.rs` rings; `place.rs` is a folder's session;
+//! `replies.rs` reads canned replies; `typing.rs` decides when visitors see that somebody is
 //! typing.
 
 mod bell;
@@ -11,6 +12,7 @@ mod command;
 mod desk;
 mod keyboard;
 mod place;
+mod replies;
 mod screen;
 mod typing;
 
@@ -23,7 +25,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use arizuko_proto::signals::Signals;
-use std::{collections::HashSet, env, sync::Arc};
+use std::{collections::HashSet, env, path::PathBuf, sync::Arc};
 use tokio::{
     sync::mpsc,
     task::{JoinError, JoinSet},
@@ -49,13 +51,17 @@ pub(crate) struct Args {
     /// Ring no bell, and show no notification and no window title, when something arrives
     #[arg(long)]
     no_bell: bool,
+    /// TOML file with canned replies, a line `name = "text"` for each; `/r NAME` sends one
+    #[arg(long, value_name = "FILE")]
+    replies: Option<PathBuf>,
     /// Folders whose messages to answer, for example acme/people
     #[arg(value_name = "FOLDER", required = true, value_parser = folder::parse)]
     folders: Vec<String>,
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
-    let Args { name, no_bell, mut folders, .. } = args;
+    let Args { name, no_bell, replies, mut folders, .. } = args;
+    let replies = replies.map(|file| replies::read(&file)).transpose()?;
     let name = name
         .or_else(|| env::var("USER").ok())
         .filter(|name| !name.trim().is_empty())
@@ -78,6 +84,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     let is_rung = printer.is_some() && !no_bell;
     let screen = printer.map_or_else(|| Screen::Plain(console), Screen::Terminal);
     let mut desk = Desk::new(name, places, events, screen);
+    desk.replies = replies.unwrap_or_default();
     desk.bell = is_rung.then(|| Bell::new(&desk.folders()));
     let worked = tokio::select! {
         worked = desk.work(&mut keyboard) => worked,

@@ -6,6 +6,7 @@ mod folders;
 mod handoff;
 mod inbox;
 mod loss;
+mod replies;
 mod say;
 mod two;
 mod typing;

@@ -18,6 +18,8 @@ pub(super) enum Command {
     Close,
     Help,
     Quit,
+    /// Send the canned reply of this name; empty: list them.
+    Reply(String),
     /// Send this in the open conversation.
     Say(String),
 }
@@ -29,6 +31,7 @@ pub(super) const HELP: &str = "\
 /typing             show the visitor that you are typing
 /back [NOTE]        hand the conversation back to the agent; visitors never see the note
 /to FOLDER [NOTE]   hand the conversation to another folder
+/r [NAME]           send a canned reply of --replies; without a name, list them
 /close              finish: the agent answers the visitor's next message
 /quit               leave; messages that you have not answered go back to the queue
 Any other line is your answer in the open conversation. End a line with \\ to continue the answer
@@ -63,6 +66,7 @@ pub(super) fn read(line: &str) -> Result<Option<Command>, String> {
             let (folder, note) = split(rest);
             Command::To { folder: folder.into(), note: note.into() }
         }
+        ("r", name) => Command::Reply(name.into()),
         ("close", "") => Command::Close,
         ("help" | "?", "") => Command::Help,
         ("quit" | "exit", "") => Command::Quit,
@@ -106,6 +110,8 @@ mod tests {
         assert_eq!(read("  "), Ok(None));
         assert_eq!(read("/open 12"), Ok(Some(Command::Open(12))));
         assert_eq!(read("/open #3"), Ok(Some(Command::Open(3))));
+        assert_eq!(read("/r"), Ok(Some(Command::Reply(String::new()))));
+        assert_eq!(read("/r bye "), Ok(Some(Command::Reply("bye".into()))));
         assert_eq!(read("/back"), to("", ""));
         assert_eq!(read("/back was it  so"), to("", "was it  so"));
         assert_eq!(read("/to acme/people  see above"), to("acme/people", "see above"));

@@ -6,6 +6,7 @@ use super::{
     board::Board,
     keyboard::{Keyboard, Typed},
     place::Place,
+    replies::Replies,
     screen::{self, Screen},
     typing::{StatusChange, Typing},
 };
@@ -34,6 +35,8 @@ pub(super) struct Desk<'a, 'b> {
     screen: Screen<'a, 'b>,
     /// Rings when something arrives; `None` in a pipe, or if it is not wanted.
     pub(super) bell: Option<Bell>,
+    /// The canned replies.
+    pub(super) replies: Replies,
     board: Board,
     /// The turns that the person has claimed, by conversation.
     claimed: HashMap<String, ClaimedTurn>,
@@ -92,6 +95,7 @@ impl<'a, 'b> Desk<'a, 'b> {
             events,
             screen,
             bell: None,
+            replies: Replies::new(),
             claimed: HashMap::new(),
             open: None,
             awaited: Awaited::Nothing,

@@ -47,6 +47,7 @@ impl Desk<'_, '_> {
             Ok(Some(Command::Help)) => HELP.into(),
             Ok(Some(Command::Open(number))) => self.open(number).await?,
             Ok(Some(Command::Say(text))) => self.say(&text).await?,
+            Ok(Some(Command::Reply(name))) => self.reply(&name).await?,
             Ok(Some(Command::Typing)) => self.show_that_typing().await,
             Ok(Some(Command::To { folder, note })) => self.hand_off(&folder, &note).await?,
             Ok(Some(Command::Close)) => self.close().await?,
@@ -155,6 +156,24 @@ impl Desk<'_, '_> {
             }
         }
         Ok("Sent, as a message of its own.".into())
+    }
+
+    /// Sends the canned reply of this name, or lists them all.
+    async fn reply(&mut self, name: &str) -> anyhow::Result<String> {
+        if let Some(text) = self.replies.get(name).cloned() {
+            self.screen.show(&text)?;
+            return self.say(&text).await;
+        }
+        let line = |(name, text): (&String, &String)| format!("{name}: {}", screen::preview(text));
+        let known: Vec<_> = self.replies.iter().map(line).collect();
+        Ok(match (known.is_empty(), name) {
+            (true, _) => {
+                let told = "There are no canned replies: start the inbox with --replies FILE.";
+                self.refuse(told)
+            }
+            (false, "") => known.join("\n"),
+            (false, _) => self.refuse(format!("There is no reply {name}: /r lists them.")),
+        })
     }
 
     async fn show_that_typing(&mut self) -> String {
