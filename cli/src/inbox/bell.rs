@@ -57,7 +57,7 @@ impl Drop for Bell {
 /// Returns the sequence that asks the terminal for a notification. It begins with a word of ours:
 /// some terminals read digits there as commands.
 fn notification(text: &str) -> String {
-    format!("\x1b]9;arizuko: {}\x07", printable(text.trim_end()))
+    format!("\x1b]9;arizuko: {}\x07", printable(text).trim_end())
 }
 
 /// Writes a sequence, which moves no cursor and so may come while a line is being edited.
