@@ -181,6 +181,7 @@ test("the page carries on without its style, with JavaScript and without", async
       await visitor.button("Send").click();
       await answeredInPage(visitor, `You said: ${text}`);
       await visitor.page.reload();
+      await answeredInPage(visitor, `You said: ${text}`);
     }
     assert.equal(await visitor.stop.isVisible(), false);
     assert.deepEqual(await visitor.transcript(), ["tea", "You said: tea", "cake", "You said: cake"]);
