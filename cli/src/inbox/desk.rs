@@ -146,7 +146,7 @@ impl<'a, 'b> Desk<'a, 'b> {
     ///
     /// # Errors
     ///
-    /// In a pipe, where nobody may have read why: lines were not carried out.
+    /// Lines were not carried out, and the input is a pipe, so that nobody may have read why.
     pub(super) fn leave(&mut self) -> anyhow::Result<()> {
         if !self.draft.is_empty() {
             let told = self.refuse("Not sent: the input ended in the middle of an answer.");

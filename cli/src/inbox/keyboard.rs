@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// What a person at a terminal reads at once when a key or a paste is not UTF-8.
+/// Shown at a terminal as soon as a key or a paste is not UTF-8.
 const GARBLED: &str = "(that is not UTF-8, so this line cannot be sent: Ctrl-C drops it)";
 
 /// The lines that a person types.

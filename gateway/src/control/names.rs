@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The addresses from `--control`, and what they were found to stand for.
 pub(super) struct Names {
     targets: Vec<(String, Target)>,
-    /// The last addresses that each name had. They stay if the resolver fails.
+    /// The addresses that each name had last. They stay in use while the resolver fails.
     known: Vec<Vec<SocketAddr>>,
     key: Bearer,
     /// Is told when a control did not answer.
