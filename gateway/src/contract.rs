@@ -1,11 +1,16 @@
-//! `/openapi.json`: the paths as `openapi.json` has them, and the schemas of our own API's
-//! documents, which are made from their types.
+//! `/openapi.json`: the paths as `openapi.json` has them, the schemas of our own API's documents,
+//! which are made from their types, and the problems, which are made from those that we answer with.
+
+mod problems;
 
 use crate::{
     chat::Posted,
-    history::History,
+    history::{History, VisitorConversations},
     message::NewMessage,
-    turn::{Snapshot, Standing},
+    page::Config,
+    problem::Problem,
+    rating::{NewRating, Rated},
+    turn::{Cancelled, Snapshot, Standing},
 };
 use schemars::{Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::Value;
@@ -27,11 +32,23 @@ pub(crate) static CONTRACT: LazyLock<String> = LazyLock::new(|| {
     answers.subschema_for::<Snapshot<'_>>();
     answers.subschema_for::<Standing<'_>>();
     answers.subschema_for::<History<'_>>();
+    answers.subschema_for::<VisitorConversations>();
+    answers.subschema_for::<Cancelled<'_>>();
+    answers.subschema_for::<Rated<'_>>();
+    answers.subschema_for::<Config<'_>>();
+    answers.subschema_for::<Problem>();
     let mut requests = settings.for_deserialize().into_generator();
     requests.subschema_for::<NewMessage>();
+    requests.subschema_for::<NewRating>();
     let schemas = contract["components"]["schemas"].as_object_mut().expect("it has schemas");
     schemas.extend(answers.take_definitions(true));
     schemas.extend(requests.take_definitions(true));
+    problems::add(&mut contract);
+    for (method, id) in [("put", "deliverByPut"), ("patch", "deliverByPatch")] {
+        let webhook = &mut contract["paths"]["/hook/{token}"];
+        webhook[method] = webhook["post"].clone();
+        webhook[method]["operationId"] = id.into();
+    }
     contract.to_string()
 });
 
@@ -40,13 +57,12 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// Collects the names of the schemas that a value refers to.
+    /// Collects the components that a value refers to.
     fn referred(value: &Value, names: &mut BTreeSet<String>) {
         match value {
             Value::Object(fields) => {
                 let name = fields.get("$ref").and_then(Value::as_str);
-                let name = name.and_then(|name| name.strip_prefix("#/components/schemas/"));
-                names.extend(name.map(str::to_owned));
+                names.extend(name.and_then(|name| name.strip_prefix('#')).map(str::to_owned));
                 fields.values().for_each(|value| referred(value, names));
             }
             Value::Array(values) => values.iter().for_each(|value| referred(value, names)),
@@ -55,15 +71,37 @@ mod tests {
     }
 
     #[test]
-    fn every_schema_is_there_and_has_a_use() {
+    fn every_component_is_there_and_has_a_use() {
         let contract: Value = serde_json::from_str(&CONTRACT).unwrap();
         let mut used = BTreeSet::new();
         referred(&contract, &mut used);
-        let schemas = contract["components"]["schemas"].as_object().unwrap();
-        let there: BTreeSet<_> = schemas.keys().cloned().collect();
+        let kinds = contract["components"].as_object().unwrap().iter();
+        let there: BTreeSet<_> = kinds
+            .flat_map(|(kind, components)| {
+                let names = components.as_object().unwrap().keys();
+                names.map(move |name| format!("/components/{kind}/{name}"))
+            })
+            .collect();
         assert_eq!(there, used);
         let required =
             serde_json::json!(["turn_id", "status", "user", "assistant", "n", "attempt"]);
-        assert_eq!(schemas["Turn"]["required"], required);
+        assert_eq!(contract["components"]["schemas"]["Turn"]["required"], required);
+    }
+
+    #[test]
+    fn an_operation_says_with_which_statuses_and_headers_it_refuses() {
+        let contract: Value = serde_json::from_str(&CONTRACT).unwrap();
+        let statuses = |path: &str, method: &str| {
+            let responses = &contract["paths"][path][method]["responses"];
+            let names = responses.as_object().unwrap().keys();
+            names.filter(|name| name.as_str() >= "4").cloned().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(statuses("/chat/{token}/config", "get"), "400 401 403 404 429 500 503");
+        let of_messages = "400 401 403 404 408 413 415 422 428 429 500 503 504";
+        assert_eq!(statuses("/chat/{token}/", "post"), of_messages);
+        let refused = &contract["components"]["responses"]["Problem401"];
+        assert!(refused["headers"]["WWW-Authenticate"].is_object());
+        let description = refused["description"].as_str().unwrap();
+        assert!(description.contains("`TOKEN_INVALID`: This link is unknown"), "{description}");
     }
 }

@@ -20,7 +20,6 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::sync::Arc;
 
 #[derive(Deserialize)]
@@ -85,10 +84,22 @@ pub(crate) async fn page(
     room.hold(Json(history).into_response()).await
 }
 
-#[derive(Serialize)]
+/// The conversations of a visitor for whom the site vouches.
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct VisitorConversations {
+    /// The JWT's `sub`.
+    id: String,
+    conversations: Vec<Listed>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "VisitorConversation")]
 struct Listed {
+    #[schemars(with = "Id")]
     conversation: String,
+    /// The beginning of the first message.
     title: String,
+    #[schemars(with = "String", extend("format" = "date-time"))]
     active_at: Option<String>,
 }
 
@@ -104,8 +115,8 @@ pub(crate) async fn list(
     }
     let request = pb::ListVisitorConversationsRequest { access: Some(link.access()), visitor_jwt };
     let answer = gateway.control.conversations(request).await?;
-    let id = answer.identity.map(|identity| identity.id);
-    let conversations: Vec<_> = answer
+    let id = answer.identity.map(|identity| identity.id).unwrap_or_default();
+    let conversations = answer
         .conversations
         .into_iter()
         .map(|listed| Listed {
@@ -114,7 +125,7 @@ pub(crate) async fn list(
             active_at: listed.active_at.as_ref().and_then(time),
         })
         .collect();
-    Ok(Json(json!({ "id": id, "conversations": conversations })).into_response())
+    Ok(Json(VisitorConversations { id, conversations }).into_response())
 }
 
 /// Parses `before`. Returns 0 if it is not given: the page then has the turns after `after`.

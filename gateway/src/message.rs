@@ -20,7 +20,7 @@ use std::collections::HashMap;
 /// A visitor's message.
 #[derive(Default, Deserialize, JsonSchema)]
 pub(crate) struct NewMessage {
-    #[schemars(length(min = 1))]
+    #[schemars(regex(pattern = r"\S"))]
     pub(crate) content: String,
     /// A new one if omitted.
     #[schemars(with = "Id")]

@@ -2,12 +2,14 @@
 
 mod accent;
 mod assets;
+mod config;
 mod frame;
 mod looks;
 mod markup;
 mod problem;
 
 pub(crate) use assets::{asset, for_sites};
+pub(crate) use config::Config;
 pub(crate) use looks::logo;
 pub(crate) use problem::show_problems;
 
@@ -27,9 +29,10 @@ use axum::{
     extract::{OriginalUri, State},
     response::{IntoResponse, Response},
 };
+use config::away;
 use frame::Frame;
 use http::{HeaderValue, StatusCode, header};
-use looks::{Looks, away};
+use looks::Looks;
 use markup::{HTML, Shown, escape, fill, messages, more, notice};
 use serde::Deserialize;
 use serde_json::json;
@@ -105,8 +108,8 @@ async fn show(
     // Inside a script element `<` could start the end tag.
     let greeting = gateway.renderer.render(Author::Assistant, &resolved.greeting).await.concat();
     let rendered = gateway.renderer.turns(&turns).await;
-    let mut config = config_document(link, &resolved, &greeting, language);
-    config["paths"]["page"] = format!("{}{}", link.path(), wanted.query("?")).into();
+    let path = format!("{}{}", link.path(), wanted.query("?"));
+    let config = json!(Config::new(link, &resolved, &greeting, language).at(path));
     let config = config.to_string().replace('<', r"\u003c");
     let looks = Looks::new(&resolved, language);
     let html = fill(TEMPLATE, |name| match name {
@@ -161,34 +164,13 @@ pub(crate) async fn config(
     let resolved = gateway.control.resolve(link.access()).await?;
     let language = language(wanted, &resolved);
     let greeting = gateway.renderer.render(Author::Assistant, &resolved.greeting).await.concat();
-    let mut document = config_document(&link, &resolved, &greeting, language);
-    document["looks"] = Looks::new(&resolved, language).document();
-    Ok(Json(document).into_response())
+    let looks = Looks::new(&resolved, language);
+    Ok(Json(Config::new(&link, &resolved, &greeting, language).with(&looks)).into_response())
 }
 
 /// Returns the language of the link's page.
 fn language(wanted: Wanted, resolved: &pb::ResolveTokenResponse) -> &'static Language {
     wanted.or(resolved.looks.as_ref().map_or("", |looks| &looks.language))
-}
-
-fn config_document(
-    link: &Link,
-    resolved: &pb::ResolveTokenResponse,
-    greeting_html: &str,
-    language: &'static Language,
-) -> serde_json::Value {
-    json!({
-        "language": language.tag,
-        "name": resolved.name,
-        "greeting": resolved.greeting,
-        "greeting_html": greeting_html,
-        "agent_attached": resolved.agent_attached,
-        "paused": resolved.paused,
-        "away": away(resolved, language).map(|away| json!({ "text": away.text, "until": away.until })),
-        "limits": { "content_bytes": resolved.max_content_bytes },
-        "origins": resolved.allowed_origins,
-        "paths": { "base": link.path() },
-    })
 }
 
 /// Lets the page load only what is our own, and lets only the link's allowed origins show the page

@@ -1,13 +1,14 @@
 //! Every problem that the gateway answers with. This module alone turns control's refusals into
 //! HTTP answers, and it alone decides `Retry-After`.
 
-use crate::{control::Refusal, language::Language};
+use crate::{control::Refusal, language::Language, schema::Challenge};
 use arizuko_proto::v1::{ErrorReason, TurnStatus};
 use axum::response::{IntoResponse, Response};
 use http::{
     HeaderValue, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, time::Duration};
@@ -15,16 +16,19 @@ use std::{borrow::Cow, time::Duration};
 const UNSUPPORTED_ENCODING: &str = "UNSUPPORTED_ENCODING";
 
 /// An error as the public sees it: `application/problem+json`, or a page for a browser.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Problem {
     title: &'static str,
+    #[schemars(with = "u16")]
     #[serde(serialize_with = "code")]
     status: StatusCode,
     /// A stable word for programs.
+    #[schemars(extend("examples" = ["TOKEN_INVALID", "RATE_LIMITED"]))]
     reason: &'static str,
     /// A sentence for people.
     detail: Cow<'static, str>,
     /// What to solve before the message is sent again.
+    #[schemars(with = "Challenge")]
     #[serde(skip_serializing_if = "Option::is_none")]
     challenge: Option<Box<RawValue>>,
     #[serde(skip)]
@@ -127,19 +131,12 @@ fn answer(reason: ErrorReason) -> (StatusCode, Option<&'static str>) {
 
 impl From<Refusal> for Problem {
     fn from(Refusal { reason, message, retry_after, challenge }: Refusal) -> Self {
-        let (status, detail) = answer(reason);
-        let word = match status {
-            StatusCode::SERVICE_UNAVAILABLE => ErrorReason::Unavailable.word(),
-            StatusCode::INTERNAL_SERVER_ERROR => ErrorReason::Internal.word(),
-            _ => reason.word(),
-        };
-        if word != reason.word() || reason == ErrorReason::Internal {
+        let problem = Self::of_reason(reason, message.clone());
+        if problem.reason != reason.word() || reason == ErrorReason::Internal {
             tracing::error!(reason = reason.word(), "control refused a call: {message}");
         }
-        let detail = detail.map_or(Cow::Owned(message), Cow::Borrowed);
-        let problem = Self::new(status, word, detail);
         let retry_after = match reason {
-            ErrorReason::LinkPaused => Some(WAIT_WHEN_PAUSED),
+            ErrorReason::LinkPaused => problem.retry_after,
             _ => problem.retry_after.map(|wait| retry_after.unwrap_or(wait)),
         };
         let challenge = challenge.and_then(|challenge| RawValue::from_string(challenge).ok());
@@ -161,6 +158,20 @@ impl Problem {
             challenge: None,
             retry_after: default_wait(status),
         }
+    }
+
+    /// Makes the problem for one of control's reasons, with control's message if that is what says
+    /// what is wrong.
+    fn of_reason(reason: ErrorReason, message: impl Into<Cow<'static, str>>) -> Self {
+        let (status, detail) = answer(reason);
+        let word = match status {
+            StatusCode::SERVICE_UNAVAILABLE => ErrorReason::Unavailable.word(),
+            StatusCode::INTERNAL_SERVER_ERROR => ErrorReason::Internal.word(),
+            _ => reason.word(),
+        };
+        let problem = Self::new(status, word, detail.map_or_else(|| message.into(), Cow::Borrowed));
+        let when_paused = (reason == ErrorReason::LinkPaused).then_some(WAIT_WHEN_PAUSED);
+        Self { retry_after: when_paused.or(problem.retry_after), ..problem }
     }
 
     /// Says that the request is malformed.
@@ -252,6 +263,11 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", detail)
     }
 
+    pub(crate) fn not_acceptable() -> Self {
+        let detail = "Accept both application/json and text/event-stream.";
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", detail)
+    }
+
     /// Says that a body is in another character set.
     pub(crate) fn not_utf8() -> Self {
         let detail = "Send the body as UTF-8, without a byte order mark.";
@@ -301,6 +317,28 @@ impl Problem {
     pub(crate) fn busy() -> Self {
         let detail = "Too much is being sent right now, and nothing was done. Try again soon.";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::Unavailable.word(), detail)
+    }
+
+    /// Returns every problem that the public API may answer with, for the contract.
+    pub(crate) fn all() -> Vec<Self> {
+        let of_control = (1..).map_while(|number| ErrorReason::try_from(number).ok());
+        let of_control =
+            of_control.map(|reason| Self::of_reason(reason, "The `detail` says what is wrong."));
+        let ended = [TurnStatus::Failed, TurnStatus::Cancelled, TurnStatus::Expired];
+        let of_turns = ended.into_iter().filter_map(|status| Self::of_turn(status, ""));
+        let own = [
+            Self::taken_back(),
+            Self::too_many_messages(),
+            Self::not_acceptable(),
+            Self::body_too_slow(),
+            Self::unsupported_media_type(),
+            Self::unsupported_encoding(),
+            Self::origin_not_allowed(),
+            Self::too_many_streams(),
+            Self::too_many_bodies(),
+            Self::of_delivery(Refusal::new(ErrorReason::LinkPaused, "")),
+        ];
+        of_control.chain(of_turns).chain(own).collect()
     }
 
     /// Whether a retry may succeed, because the service was out of reach, too busy or too slow to

@@ -6,6 +6,7 @@ use crate::{
     link::{Link, TurnId},
     message::{from_json, read_body},
     problem::Problem,
+    schema::{Id, Rating},
 };
 use arizuko_proto::v1::{self as pb, Thumb};
 use axum::{
@@ -15,6 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::HeaderMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -26,17 +28,24 @@ enum Word {
     Down,
 }
 
-#[derive(Deserialize)]
-struct Given {
+/// What the visitor thinks of a reply.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct NewRating {
+    #[schemars(with = "Rating")]
+    #[serde(deserialize_with = "Option::deserialize")] // absent is not null
     rating: Option<Word>,
-    /// Why, for the link's owner.
+    /// Why, for the link's owner. It replaces the earlier one.
+    #[schemars(length(max = 1000))]
     #[serde(default)]
     comment: String,
 }
 
-#[derive(Serialize)]
-struct Rated<'a> {
+/// The turn's rating.
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct Rated<'a> {
+    #[schemars(with = "Id")]
     turn_id: &'a str,
+    #[schemars(with = "Rating")]
     rating: Option<Word>,
 }
 
@@ -50,7 +59,7 @@ pub(crate) async fn rate(
     body: Body,
 ) -> Result<Response, Problem> {
     let (body, _share) = read_body(&gateway, &link, visitor, &headers, body).await?;
-    let Given { rating, comment } = from_json(&headers, &body)?;
+    let NewRating { rating, comment } = from_json(&headers, &body)?;
     let thumb = match rating {
         None => Thumb::Unspecified,
         Some(Word::Up) => Thumb::Up,

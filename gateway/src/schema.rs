@@ -26,4 +26,4 @@ macro_rules! written_by_hand {
     )*};
 }
 
-written_by_hand!(Id Status Rating Event Cursor);
+written_by_hand!(Id Status Rating Event Cursor Challenge);

@@ -201,9 +201,12 @@ pub(crate) async fn status(
     Ok(Json(Standing::new(&answer, &turn)).into_response())
 }
 
-#[derive(Serialize)]
-struct Cancelled<'a> {
+/// The answer to a cancellation.
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct Cancelled<'a> {
+    #[schemars(with = "Id")]
     turn_id: &'a str,
+    #[schemars(with = "Status")]
     status: &'static str,
 }
 

@@ -216,6 +216,41 @@ async fn what_the_api_answers_is_what_its_contract_says(stack: Stack) {
     assert_eq!(wrong, "", "{answers:?}");
 }
 
+/// Schemathesis makes requests from the contract, valid ones and others, and compares each answer.
+#[apply(embedded)]
+async fn schemathesis_finds_nothing_that_the_contract_does_not_say(kind: Kind) {
+    let many = ["ADDRESS_REQUESTS", "ADDRESS_RATE", "ADDRESS_BURST", "LINK_RATE", "HOOK_RATE"];
+    let many = many.map(|limit| format!("ARIZUKO_{limit}"));
+    let limits = many.each_ref().map(|limit| (limit.as_str(), "60000"));
+    let stack = Stack::with(kind, &limits).await;
+    let mut echo = stack.operators_command();
+    echo.args(["agent", "exec", "--folder", "acme", "--concurrency", "8", "--", "cat"]);
+    let _agent = Process::start("agent", echo, &stack.logs());
+    stack.attended("acme").await;
+    let (link, webhook) = (stack.issue("acme").await, stack.issue_hook("acme", "any", "any").await);
+    let (visitor, caller) = (stack.visitor(&link, A), stack.caller(&webhook, A));
+    let [read, deleted] = [visitor.say("hello").await, visitor.say("hello").await];
+    let delivery = caller.post("text/plain", "hello").await.posted();
+    for turn in [&read.turn, &deleted.turn] {
+        visitor.end_of(turn).await;
+    }
+    let mut schemathesis = command(interpreter());
+    let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/schemathesis.toml");
+    schemathesis.args(["-m", "schemathesis.cli", "--config-file"]).arg(settings);
+    schemathesis.args(["run", &format!("{}/openapi.json", stack.gateway(A)), "--no-color"]);
+    schemathesis.args(["--phases", "examples,coverage,fuzzing"]);
+    schemathesis.args(["--max-examples", "10", "--seed", "1", "--generation-database", "none"]);
+    schemathesis.envs([
+        ("CHAT", &link.token),
+        ("TURN", &read.turn),
+        ("CONVERSATION", &read.conversation),
+        ("DELETED", &deleted.conversation),
+        ("HOOK", &webhook.token),
+        ("DELIVERY", &delivery.turn),
+    ]);
+    run(schemathesis.current_dir(stack.folder()), "").await.expect(0);
+}
+
 #[apply(embedded)]
 async fn clients_that_are_generated_from_the_contract_work(stack: Stack) {
     let link = stack.issue("acme").await;

@@ -1,10 +1,11 @@
 //! A visitor: HTTP requests to one link at one gateway. Each answer is checked for the headers that
-//! all answers have.
+//! all answers have, and against the gateway's contract.
 
 use crate::{
     BOTH,
     Instance::{self, A},
     Stack,
+    contract::Answered,
     operator::Link,
     sse::{Cursor, Event, Events, read_to_the_end},
     within,
@@ -286,10 +287,17 @@ pub async fn send(request: RequestBuilder) -> Answer {
 /// Sends a request to a server that may be unreachable.
 pub async fn try_send(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
     within("an HTTP answer", async {
-        let response = request.send().await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        check(&headers, response.url().path());
+        let (client, request) = request.build_split();
+        let request = request?;
+        let method = request.method().clone();
+        let response = client.execute(request).await?;
+        let (status, headers, url) =
+            (response.status(), response.headers().clone(), response.url().clone());
+        check(&headers, url.path());
         let body = response.bytes().await?;
+        Answered { method: &method, url: &url, status, headers: &headers, body: &body }
+            .check()
+            .await;
         Ok(Answer { status, headers, body })
     })
     .await

@@ -12,6 +12,7 @@ pub mod certificates;
 pub mod cli;
 pub mod clients;
 pub mod collector;
+mod contract;
 pub mod endpoint;
 pub mod fleet;
 pub mod folder;

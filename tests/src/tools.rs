@@ -7,7 +7,7 @@ use crate::{
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::{
-    env,
+    env::{self, consts::ARCH},
     fs::{self, File},
     io::Read as _,
     path::{Path, PathBuf},
@@ -54,6 +54,21 @@ pub fn interpreter() -> PathBuf {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     assert!(python.exists(), "there is no tests/.venv with the Python clients: tests/run makes it");
     python
+}
+
+/// Returns the path of Deno. The command of its package needs an installation script.
+pub fn deno() -> PathBuf {
+    let package = format!(
+        "browser/node_modules/@deno/linux-{}-glibc/deno",
+        match ARCH {
+            "x86_64" => "x64",
+            "aarch64" => "arm64",
+            other => other,
+        }
+    );
+    let deno = Path::new(env!("CARGO_MANIFEST_DIR")).join(package);
+    assert!(deno.exists(), "there is no Deno in tests/browser: tests/run installs it");
+    deno
 }
 
 /// Shifts a program's clock by an offset such as `+300s`. Its timers run as usual.

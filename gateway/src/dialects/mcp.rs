@@ -2,35 +2,37 @@
 //!
 //! The tools answer with the documents of our own API.
 
+mod tasks;
+
 use super::problems;
 use crate::{
     address::Visitor,
     answers::Room,
     chat::Posted,
-    document::TurnDocument,
+    document::{TurnDocument, is_open},
     gateway::Gateway,
     link::{Link, TurnId},
-    message::{NewMessage, read_body},
+    message::{NewMessage, content_type, read_body},
     problem::Problem,
     turn::{self, Snapshot, Standing, WaitQuery},
 };
-use arizuko_proto::v1::TurnStatus;
+use arizuko_proto::v1::{self as pb, TurnStatus};
 use axum::{
     Router,
     body::Body,
     extract::{self, State},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
     routing::post,
 };
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, JsonObject,
-        ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
-        ToolAnnotations,
+        CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, GetTaskParams,
+        GetTaskResult, Implementation, JsonObject, ListToolsResult, PaginatedRequestParams,
+        ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
     },
     service::RequestContext,
     transport::streamable_http_server::{
@@ -79,13 +81,29 @@ async fn serve(
         .with_max_request_body_bytes(usize::MAX);
     let sessions = Arc::new(NeverSessionManager::default());
     let service = StreamableHttpService::new(move || Ok(tools.clone()), sessions, config);
-    let answer = service.handle(request).await.map(Body::new).into_response();
+    let answer = in_our_words(service.handle(request).await.map(Body::new), &headers)?;
     let room = room.lock().unwrap_or_else(PoisonError::into_inner).take();
     match room {
         // The request may have sent a message.
         Some(room) => room.hold(answer).await.map_err(|_| Problem::no_reply_yet()),
         None => Ok(answer),
     }
+}
+
+/// Replaces the SDK's own refusals, which are texts and not messages of MCP.
+fn in_our_words(answer: Response, headers: &HeaderMap) -> Result<Response, Problem> {
+    let is_json = |headers: &HeaderMap| content_type(headers) == "application/json";
+    let status = answer.status();
+    if !status.is_client_error() || is_json(answer.headers()) {
+        return Ok(answer);
+    }
+    Err(match status {
+        StatusCode::NOT_ACCEPTABLE => Problem::not_acceptable(),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE if !is_json(headers) => Problem::not_json(),
+        // The SDK could not read the message.
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::invalid("The body is no message of MCP."),
+        _ => Problem::invalid("The headers are of no known revision of MCP."),
+    })
 }
 
 /// Answers with JSON-RPC's form of an error in place of a problem.
@@ -124,7 +142,7 @@ struct GetTurn {
 
 impl ServerHandler for Tools {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder().enable_tools().build();
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_tasks().build();
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("arizuko", env!("CARGO_PKG_VERSION")))
             .with_instructions(INSTRUCTIONS)
@@ -145,28 +163,55 @@ impl ServerHandler for Tools {
     async fn call_tool(
         &self,
         call: CallToolRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = call.arguments.unwrap_or_default();
         let result = match &*call.name {
-            "send_message" => self.send_message(arguments).await,
-            "get_turn" => self.get_turn(arguments).await,
-            "get_turn_status" => self.get_turn_status(arguments).await,
+            "send_message" => {
+                let client = context.client_capabilities();
+                let takes_tasks = client.is_some_and(|client| client.supports_tasks());
+                self.send_message(arguments, takes_tasks).await
+            }
+            "get_turn" => self.get_turn(arguments).await.map(CallToolResponse::from),
+            "get_turn_status" => self.get_turn_status(arguments).await.map(CallToolResponse::from),
             _ => return Err(ErrorData::invalid_params("there is no such tool", None)),
         };
-        let result = result.unwrap_or_else(|problem| {
+        Ok(result.unwrap_or_else(|problem| {
             self.gateway.metrics.refused(problem.reason());
-            CallToolResult::structured_error(json!(problem))
-        });
-        Ok(result.into())
+            CallToolResult::structured_error(json!(problem)).into()
+        }))
+    }
+
+    async fn get_task(
+        &self,
+        GetTaskParams { task_id, .. }: GetTaskParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let (turn, result) = self.turn(task_id).await.map_err(|problem| tasks::error(&problem))?;
+        Ok(tasks::of_turn(&turn, &result))
+    }
+
+    async fn cancel_task(
+        &self,
+        CancelTaskParams { task_id, .. }: CancelTaskParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let cancelled = self.cancel(task_id).await;
+        cancelled.map_err(|problem| tasks::error(&problem))
     }
 }
 
 impl Tools {
-    async fn send_message(&self, arguments: JsonObject) -> Result<CallToolResult, Problem> {
+    /// Sends a message. If it has no reply after the wait, a client that takes tasks gets one.
+    async fn send_message(
+        &self,
+        arguments: JsonObject,
+        takes_tasks: bool,
+    ) -> Result<CallToolResponse, Problem> {
         let Self { gateway, link, visitor, .. } = self;
         let SendMessage { message, idempotency_key, wait } = parse(arguments)?;
-        let wait = WaitQuery { wait: wait.or(Some(u64::MAX)) }.duration();
+        let usual = if takes_tasks { 0 } else { u64::MAX };
+        let wait = WaitQuery { wait: wait.or(Some(usual)) }.duration();
         // Counts the wait first, so that a full gateway refuses the message before it is posted.
         let _permit = (!wait.is_zero()).then(|| gateway.streams.open(visitor.0)).transpose()?;
         let mut headers = HeaderMap::new();
@@ -177,30 +222,46 @@ impl Tools {
         }
         let posted = message.post(gateway, link, *visitor, &headers).await?;
         let answer = Posted::new(&posted);
+        let without_reply = || match posted.status() {
+            status if takes_tasks && is_open(status) => tasks::begun(&posted).into(),
+            status => result(&Posted::new(&posted), status).into(),
+        };
         if wait.is_zero() {
-            return Ok(result(&answer, posted.status()));
+            return Ok(without_reply());
         }
         match turn::with_reply(gateway, link, *visitor, posted.turn_id.clone(), wait).await {
+            Ok((turn, _)) if takes_tasks && is_open(turn.status()) => Ok(without_reply()),
             Ok((turn, room)) => {
                 self.keep(room);
-                Ok(result(&answer.with_reply(&turn), turn.status()))
+                Ok(result(&answer.with_reply(&turn), turn.status()).into())
             }
             // The message is taken, whether or not its turn can be read.
-            Err(problem) if problem.status().is_server_error() => {
-                Ok(result(&answer, posted.status()))
-            }
+            Err(problem) if problem.status().is_server_error() => Ok(without_reply()),
             Err(problem) => Err(problem),
         }
     }
 
     async fn get_turn(&self, arguments: JsonObject) -> Result<CallToolResult, Problem> {
         let GetTurn { turn_id, .. } = parse(arguments)?;
-        let TurnId(turn_id) = TurnId::parse(turn_id)?;
+        Ok(self.turn(turn_id).await?.1)
+    }
+
+    /// Reads a turn. Returns it also as the result of a tool.
+    async fn turn(&self, id: String) -> Result<(pb::ConversationTurn, CallToolResult), Problem> {
+        let TurnId(id) = TurnId::parse(id)?;
         self.keep(Some(self.gateway.room_for(self.visitor).await?));
-        let mut read = turn::read(&self.gateway, &self.link, turn_id).await?;
+        let mut read = turn::read(&self.gateway, &self.link, id).await?;
         let turn = read.turn.take().unwrap_or_default();
-        let document = TurnDocument::new(&turn, None);
-        Ok(result(&Snapshot::new(&read, document), turn.status()))
+        let snapshot = Snapshot::new(&read, TurnDocument::new(&turn, None));
+        let result = result(&snapshot, turn.status());
+        Ok((turn, result))
+    }
+
+    async fn cancel(&self, id: String) -> Result<(), Problem> {
+        let TurnId(turn_id) = TurnId::parse(id)?;
+        let request = pb::CancelTurnRequest { access: Some(self.link.access()), turn_id };
+        self.gateway.control.cancel(request).await?;
+        Ok(())
     }
 
     async fn get_turn_status(&self, arguments: JsonObject) -> Result<CallToolResult, Problem> {

@@ -3,7 +3,8 @@
 
 use super::{
     assets::LINKED_STYLE,
-    looks::{Looks, away},
+    config::away,
+    looks::Looks,
     markup::{HTML, Shown, escape, messages},
 };
 use crate::{compression::Uncompressed, document::is_open, gateway::Gateway, language::Language};

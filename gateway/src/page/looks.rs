@@ -6,8 +6,7 @@ use super::{
     markup::escape,
 };
 use crate::{
-    document, gateway::Gateway, language::Language, link::Link, markdown, problem::Problem,
-    well_known,
+    gateway::Gateway, language::Language, link::Link, markdown, problem::Problem, well_known,
 };
 use arizuko_proto::v1::{self as pb, LinkLooks, Theme};
 use axum::{
@@ -15,7 +14,6 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderValue, header};
-use serde_json::{Value, json};
 use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
 /// How many characters of the greeting a preview of the page shows.
@@ -109,7 +107,7 @@ impl<'a> Looks<'a> {
         if self.has_logo() { r#"<img class="logo" src="logo" alt="">"# } else { "" }
     }
 
-    fn has_logo(&self) -> bool {
+    pub(super) fn has_logo(&self) -> bool {
         !self.looks.logo_type.is_empty()
     }
 
@@ -169,48 +167,10 @@ impl<'a> Looks<'a> {
         }
     }
 
-    /// The looks in the link's configuration: those that are set.
-    pub(super) fn document(&self) -> Value {
-        let LinkLooks { accent, starters, placeholder, language, legal_url, presence, .. } =
-            &*self.looks;
-        let theme = match self.looks.theme() {
-            Theme::Unspecified => "auto",
-            Theme::Light => "light",
-            Theme::Dark => "dark",
-        };
-        json!({
-            "accent": accent,
-            "theme": theme,
-            "starters": starters,
-            "placeholder": placeholder,
-            "language": language,
-            "legal_url": legal_url,
-            "presence": presence,
-            "hours": self.looks.hours,
-            "away": self.looks.away,
-            "logo": if self.has_logo() { "logo" } else { "" },
-        })
+    /// The looks as the owner has set them.
+    pub(super) fn set(&self) -> &LinkLooks {
+        &self.looks
     }
-}
-
-/// What a page says outside its link's hours.
-pub(super) struct Away<'a> {
-    pub(super) text: &'a str,
-    /// When the hours begin, in RFC 3339.
-    pub(super) until: String,
-}
-
-/// Returns what the page says outside the link's hours; `None` within them.
-pub(super) fn away<'a>(
-    resolved: &'a pb::ResolveTokenResponse,
-    language: &'static Language,
-) -> Option<Away<'a>> {
-    let until = resolved.away_until.as_ref()?;
-    let text = match resolved.looks.as_ref().map_or("", |looks| &looks.away) {
-        "" => language.page("away"),
-        text => text,
-    };
-    Some(Away { text, until: document::time(until)? })
 }
 
 /// GET `/chat/{token}/logo`

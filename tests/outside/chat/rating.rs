@@ -66,6 +66,8 @@ async fn a_rating_is_bounded(stack: Stack) {
     let ([here, there], posted) = answered(&stack).await;
     let turn = &posted.turn;
     rate(&here, turn, json!({"rating": "good"})).await.refused(400, "INVALID");
+    // Only null takes a rating back.
+    rate(&here, turn, json!({"comment": "why"})).await.refused(400, "INVALID");
     rate(&here, turn, json!({"rating": "up", "comment": "x".repeat(1_001)}))
         .await
         .refused(400, "INVALID");

@@ -1,0 +1,129 @@
+//! The problems in the contract. `openapi.json` says only in which form an operation tells them;
+//! their statuses, reasons, sentences and headers are those that the gateway answers with.
+
+use crate::problem::Problem;
+use axum::response::IntoResponse as _;
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The headers of every answer to a request under a token; see `limit_requests` in `routes.rs`.
+const OF_EVERY_REQUEST: [&str; 2] = ["RateLimit", "RateLimit-Policy"];
+
+/// Adds to each operation the statuses of its problems, in place of the `default` response, which
+/// names their form.
+pub(super) fn add(contract: &mut Value) {
+    let mut used = BTreeSet::new();
+    for (path, methods) in fields(&mut contract["paths"]) {
+        for (method, operation) in fields(methods) {
+            let Some(form) = form(&operation["responses"]["default"]) else { continue };
+            let statuses = statuses(path, method, operation, &form);
+            let responses = &mut operation["responses"];
+            add_limits(responses);
+            for status in statuses {
+                let name = format!("{form}{}", status.as_str());
+                responses[status.as_str()] = reference("responses", &name);
+                used.insert((form.clone(), status));
+            }
+            drop(responses.as_object_mut().and_then(|responses| responses.remove("default")));
+        }
+    }
+    let responses = &mut contract["components"]["responses"];
+    add_limits(responses);
+    let described = describe();
+    for (form, status) in &used {
+        let Some(Described { description, headers }) = described.get(status) else { continue };
+        let mut response = responses[form].clone();
+        response["description"] = json!(description);
+        for name in headers {
+            response["headers"][*name] = reference("headers", name);
+        }
+        responses[format!("{form}{}", status.as_str())] = response;
+    }
+    for (form, _) in used {
+        drop(responses.as_object_mut().and_then(|responses| responses.remove(&form)));
+    }
+}
+
+fn fields(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
+    value.as_object_mut().into_iter().flatten()
+}
+
+fn reference(kind: &str, name: &str) -> Value {
+    json!({ "$ref": format!("#/components/{kind}/{name}") })
+}
+
+/// Returns the form in which an operation tells its problems.
+fn form(default: &Value) -> Option<String> {
+    let form = default.get("$ref")?.as_str()?.strip_prefix("#/components/responses/")?;
+    Some(form.to_owned())
+}
+
+/// Adds the headers of every request under a token to the responses that are written out.
+fn add_limits(responses: &mut Value) {
+    for (_, response) in fields(responses) {
+        if response.get("$ref").is_none() {
+            for name in OF_EVERY_REQUEST {
+                response["headers"][name] = reference("headers", name);
+            }
+        }
+    }
+}
+
+/// Returns the statuses of an operation's problems, which follow from what it takes and does.
+fn statuses(path: &str, method: &str, operation: &Value, form: &str) -> BTreeSet<StatusCode> {
+    use StatusCode as S;
+    let mut statuses = BTreeSet::from([
+        S::BAD_REQUEST,
+        S::UNAUTHORIZED,
+        S::FORBIDDEN,
+        S::NOT_FOUND,
+        S::TOO_MANY_REQUESTS,
+        S::INTERNAL_SERVER_ERROR,
+        S::SERVICE_UNAVAILABLE,
+    ]);
+    if path.matches('{').count() > 1 {
+        statuses.insert(S::GONE);
+    }
+    if method != "get" {
+        statuses.insert(S::GATEWAY_TIMEOUT);
+    }
+    if operation.get("requestBody").is_some() {
+        let of_bodies = [S::REQUEST_TIMEOUT, S::PAYLOAD_TOO_LARGE, S::UNSUPPORTED_MEDIA_TYPE];
+        statuses.extend(of_bodies);
+    }
+    if operation["parameters"].to_string().to_lowercase().contains("idempotency") {
+        statuses.extend([S::UNPROCESSABLE_ENTITY, S::PRECONDITION_REQUIRED]);
+    }
+    if form == "OpenAiError" && method == "post" {
+        statuses.insert(S::BAD_GATEWAY);
+    }
+    if form == "McpError" {
+        statuses.insert(S::NOT_ACCEPTABLE);
+    }
+    statuses
+}
+
+/// What the contract says of the problems with one status.
+#[derive(Default)]
+struct Described {
+    /// Each reason, with its sentence.
+    description: String,
+    headers: BTreeSet<&'static str>,
+}
+
+fn describe() -> BTreeMap<StatusCode, Described> {
+    let mut described = BTreeMap::<_, Described>::new();
+    for problem in Problem::all() {
+        let Described { description, headers } = described.entry(problem.status()).or_default();
+        let reason = format!("`{}`: ", problem.reason());
+        if !description.contains(&reason) {
+            let line_break = if description.is_empty() { "" } else { "\n\n" };
+            *description += &format!("{line_break}{reason}{}", problem.detail());
+        }
+        let told = problem.into_response();
+        let names = ["Retry-After", "WWW-Authenticate", "Accept-Encoding"];
+        headers.extend(names.into_iter().filter(|name| told.headers().contains_key(*name)));
+    }
+    described
+}
