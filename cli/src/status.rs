@@ -71,7 +71,12 @@ fn show(
 ) -> anyhow::Result<()> {
     let (version, since) = (status.version, time::brief(status.started_at));
     console.line(&format!("control     arizuko {version}, up since {since}"))?;
-    console.line(&format!("store       {}, {} partitions", status.store, status.partitions))?;
+    let schema = match status.schema {
+        0 => String::new(), // an older control doesn't say it
+        schema => format!(", schema {schema}"),
+    };
+    console
+        .line(&format!("store       {}, {} partitions{schema}", status.store, status.partitions))?;
     for remark in status.store_remarks {
         console.line(&format!("            {remark}"))?;
     }

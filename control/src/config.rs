@@ -2,6 +2,7 @@
 
 use crate::{
     client_roles::ClientRole,
+    fence,
     key::settings::MIN_LENGTH,
     limits::{Limits, MAX_HOOK_BYTES},
 };
@@ -23,7 +24,7 @@ pub(crate) use store::default_name;
 
 /// Owns tokens, revocation, conversations, turns and reply frames, and serves them over gRPC.
 #[derive(clap::Parser)]
-#[command(name = "arizuko-control", version)]
+#[command(name = "arizuko-control", version = fence::VERSION.as_str())]
 pub struct Arguments {
     /// Where metrics are served.
     #[command(flatten)]

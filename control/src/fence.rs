@@ -8,10 +8,14 @@ use crate::{
     names::FENCE,
     store::{Guard, Record, StoreError},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::LazyLock};
 
 /// The schema of this program.
 pub(crate) const SCHEMA: u32 = 7;
+
+/// The program's version, with the schema that decides how to upgrade to it.
+pub(crate) static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{}, schema {SCHEMA}", env!("CARGO_PKG_VERSION")));
 
 /// Returns the guard that every commit has.
 pub(crate) fn guard() -> Guard {

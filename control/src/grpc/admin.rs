@@ -4,6 +4,7 @@ use super::{Service, access, key_watch::KeyWatch, wire};
 use crate::{
     audit::{Entry, Event, in_view},
     due::queues,
+    fence,
     jid::FolderName,
     key::Caller,
     ledger::Error,
@@ -53,6 +54,7 @@ impl v1::admin_service_server::AdminService for Service {
             partitions: control.partitions.into(),
             public_url: control.public_url.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            schema: fence::SCHEMA,
             started_at: Some(wire::timestamp(control.started_at)),
             now: Some(wire::timestamp(ledger.now())),
             servers: servers::list(control).await?.into_iter().map(wire_server).collect(),

@@ -191,3 +191,12 @@ async fn help_lists_every_command(stack: Stack) {
     }
     assert!(stack.arizuko(&["--version"]).await.expect(0).out.starts_with("arizuko "));
 }
+
+#[apply(embedded_and_pair)]
+async fn an_operator_sees_the_schemas_of_the_store_and_of_a_program(stack: Stack) {
+    let version = run(stack.program("arizuko-control").arg("--version"), "").await.expect(0).out;
+    let (_, schema) = version.trim().split_once(", schema ").expect("it has a schema");
+    let status = stack.arizuko(&["status"]).await.expect(0).out;
+    let store = status.lines().find(|line| line.starts_with("store ")).expect("a line");
+    assert!(store.ends_with(&format!(" partitions, schema {schema}")), "{store}");
+}
