@@ -1,6 +1,7 @@
 //! `/openapi.json`: the paths as `openapi.json` has them, the schemas of our own API's documents,
 //! which are made from their types, and the problems, which are made from those that we answer with.
 
+mod events;
 mod problems;
 
 use crate::{
@@ -37,12 +38,14 @@ pub(crate) static CONTRACT: LazyLock<String> = LazyLock::new(|| {
     answers.subschema_for::<Rated<'_>>();
     answers.subschema_for::<Config<'_>>();
     answers.subschema_for::<Problem>();
+    let events = events::schema(&mut answers);
     let mut requests = settings.for_deserialize().into_generator();
     requests.subschema_for::<NewMessage>();
     requests.subschema_for::<NewRating>();
     let schemas = contract["components"]["schemas"].as_object_mut().expect("it has schemas");
     schemas.extend(answers.take_definitions(true));
     schemas.extend(requests.take_definitions(true));
+    schemas.insert("Event".to_owned(), events);
     problems::add(&mut contract);
     for (method, id) in [("put", "deliverByPut"), ("patch", "deliverByPatch")] {
         let webhook = &mut contract["paths"]["/hook/{token}"];

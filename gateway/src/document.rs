@@ -1,11 +1,12 @@
 //! The JSON of answers and event streams, made from control's messages.
 
+pub(crate) mod frames;
+
 use crate::{
-    last_event_id,
     renderer::Rendered,
     schema::{Id, Rating, Status},
 };
-use arizuko_proto::v1::{self as pb, Author, Thumb, TurnStatus, frame::Body};
+use arizuko_proto::v1::{self as pb, Author, Thumb, TurnStatus};
 use prost_types::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -122,117 +123,6 @@ impl<'a> MessageDocument<'a> {
             created_at: message.created_at.as_ref().and_then(time),
             supersedes: &message.supersedes,
             html: None,
-        }
-    }
-}
-
-/// A frame with the id, event and data that it has in both streams and in the snapshot.
-#[derive(Serialize)]
-pub(crate) struct FrameDocument<'a> {
-    pub(crate) id: String,
-    pub(crate) event: &'static str,
-    pub(crate) data: FrameData<'a>,
-}
-
-/// The data of a frame.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum FrameData<'a> {
-    Message {
-        id: &'a str,
-        turn_id: &'a str,
-        /// The visitor's own message has no number in the turn.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        n: Option<u32>,
-        author: &'static str,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        name: &'a str,
-        content: &'a str,
-        created_at: Option<String>,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        supersedes: &'a str,
-    },
-    Delta {
-        id: &'a str,
-        turn_id: &'a str,
-        n: u32,
-        text: &'a str,
-    },
-    Status {
-        turn_id: &'a str,
-        n: u32,
-        text: &'a str,
-    },
-    Title {
-        turn_id: &'a str,
-        n: u32,
-        title: &'a str,
-    },
-    Restart {
-        turn_id: &'a str,
-        n: u32,
-        attempt: u32,
-        keep: bool,
-    },
-    TurnDone {
-        turn_id: &'a str,
-        n: u32,
-        status: &'static str,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        error: &'a str,
-    },
-    Rated {
-        turn_id: &'a str,
-        /// `null` if the visitor has taken it back.
-        rating: Option<&'static str>,
-    },
-}
-
-impl<'a> FrameDocument<'a> {
-    /// Makes a frame's document. `None` for a kind of frame that only a newer gateway knows.
-    pub(crate) fn new(frame: &'a pb::Frame) -> Option<Self> {
-        let (turn_id, n) = (&*frame.turn_id, frame.n);
-        let (event, data) = match frame.body.as_ref()? {
-            Body::Message(message) => ("message", FrameData::message(message, turn_id, Some(n))),
-            Body::User(message) => ("user", FrameData::message(message, turn_id, None)),
-            Body::Delta(delta) => {
-                let (id, text) = (&*delta.id, &*delta.text);
-                ("delta", FrameData::Delta { id, turn_id, n, text })
-            }
-            Body::Status(status) => {
-                let text = &*status.text;
-                ("status", FrameData::Status { turn_id, n, text })
-            }
-            Body::Title(title) => {
-                let title = &*title.text;
-                ("title", FrameData::Title { turn_id, n, title })
-            }
-            &Body::Restart(pb::frame::Restart { attempt, keep }) => {
-                ("restart", FrameData::Restart { turn_id, n, attempt, keep })
-            }
-            Body::TurnDone(done) => {
-                let (status, error) = (status(done.status()), &*done.error);
-                ("turn_done", FrameData::TurnDone { turn_id, n, status, error })
-            }
-            Body::Rated(rated) => {
-                ("rated", FrameData::Rated { turn_id, rating: thumb(rated.thumb()) })
-            }
-        };
-        Some(Self { id: last_event_id::print(frame.cursor), event, data })
-    }
-}
-
-impl<'a> FrameData<'a> {
-    fn message(message: &'a pb::Message, turn_id: &'a str, n: Option<u32>) -> Self {
-        Self::Message {
-            id: &message.id,
-            turn_id,
-            n,
-            author: author(message.author()),
-            name: &message.name,
-            content: &message.content,
-            created_at: message.created_at.as_ref().and_then(time),
-            supersedes: &message.supersedes,
         }
     }
 }

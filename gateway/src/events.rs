@@ -5,7 +5,7 @@ mod html;
 use crate::{
     address::Visitor,
     control::{End, Target},
-    document::FrameDocument,
+    document::frames::FrameDocument,
     gateway::Gateway,
     last_event_id::LastEventId,
     link::{ConversationId, Link, TurnId, WantsHtml},
@@ -20,7 +20,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use html::Html;
+pub(crate) use html::HtmlData;
 use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::{ops::ControlFlow, sync::Arc};
 use tokio::time::Instant;
 
@@ -84,6 +87,17 @@ pub(crate) fn come_back_later() -> Response {
     sse::response(text.into())
 }
 
+/// The cursor is not in the log: forget all, a replay from the start follows. Its `id:` is empty.
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct ResetData<'a> {
+    reason: &'a str,
+}
+
+/// The stream ends: the link is revoked, or it is paused. Until it is resumed, streams and messages
+/// get 403 LINK_PAUSED.
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct EndData {}
+
 /// Our own events, which `Events` in `openapi.json` describes.
 struct Events {
     of_turn: bool,
@@ -120,15 +134,15 @@ impl View for Events {
             html.reset();
         }
         // An empty id makes the reader forget its cursor.
-        sse::write_numbered(out, "", "reset", &serde_json::json!({ "reason": reason }));
+        sse::write_numbered(out, "", "reset", &ResetData { reason });
         ControlFlow::Continue(())
     }
 
     fn end(&mut self, end: &End, out: &mut String) {
         match end {
             End::Over => {}
-            End::Revoked => sse::write_event(out, "revoked", &serde_json::json!({})),
-            End::Paused => sse::write_event(out, "paused", &serde_json::json!({})),
+            End::Revoked => sse::write_event(out, "revoked", &EndData {}),
+            End::Paused => sse::write_event(out, "paused", &EndData {}),
             End::Outage => sse::write_retry_later(out),
         }
     }

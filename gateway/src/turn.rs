@@ -5,7 +5,7 @@ use crate::{
     address::Visitor,
     answers::Room,
     control::Refusal,
-    document::{self, FrameDocument, TurnDocument},
+    document::{self, TurnDocument, frames::FrameDocument},
     gateway::Gateway,
     link::{Link, Parameters, TurnId, WantsHtml},
     problem::Problem,

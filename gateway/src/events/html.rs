@@ -9,6 +9,7 @@ use crate::{
     sse::write_event,
 };
 use arizuko_proto::v1::{self as pb, Author, frame::Body};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{
     collections::{HashMap, HashSet},
@@ -54,9 +55,12 @@ struct Unfinished {
     took: Duration,
 }
 
-/// The data of an event: a message's blocks have changed from number `block` on.
-#[derive(Serialize)]
-struct Data<'a> {
+/// With `html=1`: what has changed in the HTML of message `id`, as a list of blocks. Its blocks from
+/// number `block` on (from 0) are now those of the array `html`; drop the others from there on. The
+/// first of them keeps the first `keep` and the last `tail` UTF-16 code units that it had (0 if
+/// absent), with `html[0]` in between. An empty array says that the message has `block` blocks.
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct HtmlData<'a> {
     id: &'a str,
     block: usize,
     #[serde(skip_serializing_if = "is_zero")]
@@ -229,5 +233,5 @@ impl Unfinished {
 }
 
 fn write_patch(id: &str, Patch { block, keep, tail, html }: Patch, out: &mut String) {
-    write_event(out, "html", &Data { id, block, keep, tail, html });
+    write_event(out, "html", &HtmlData { id, block, keep, tail, html });
 }
