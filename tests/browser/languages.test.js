@@ -22,7 +22,9 @@ test("everything on the page is in the language of its address", async (t) => {
     const visitor = await visit(t, `${url}?lang=${language}`, PHONE);
     const { page } = visitor;
     await page.getByRole("textbox", { name: own.your_message, exact: true }).waitFor();
-    assert.deepEqual(await root(page), [language, language === "ar" ? "rtl" : "ltr"]);
+    const direction = language === "ar" ? "rtl" : "ltr";
+    assert.deepEqual(await root(page), [language, direction]);
+    assert.equal(await visitor.input.evaluate((input) => getComputedStyle(input).direction), direction);
     assert.equal(await visitor.input.getAttribute("placeholder"), own.placeholder);
     await visitor.say("tea");
     await visitor.answered(1);
