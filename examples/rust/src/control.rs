@@ -11,8 +11,8 @@ use arizuko_proto::{
         ErrorReason, IssueChatLinkRequest, IssueChatLinkResponse, LinkOptions,
         admin_service_client::AdminServiceClient, agent_service_client::AgentServiceClient,
         conversation_service_client::ConversationServiceClient,
-        key_service_client::KeyServiceClient, route_service_client::RouteServiceClient,
-        token_service_client::TokenServiceClient,
+        event_service_client::EventServiceClient, key_service_client::KeyServiceClient,
+        route_service_client::RouteServiceClient, token_service_client::TokenServiceClient,
     },
 };
 use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
@@ -212,6 +212,16 @@ impl Control {
     pub async fn conversations(&self) -> Result<ConversationServiceClient<Channel>, ControlError> {
         let channel = self.connect().await?;
         Ok(ConversationServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// Connects to EventService.
+    ///
+    /// # Errors
+    ///
+    /// No control answers.
+    pub async fn events(&self) -> Result<EventServiceClient<Channel>, ControlError> {
+        let channel = self.connect().await?;
+        Ok(EventServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
     }
 
     /// Connects to KeyService.
