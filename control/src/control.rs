@@ -172,7 +172,8 @@ impl Control {
             Refusal::invalid("to check signatures, control needs a key that seals their secrets: --seal-key-file")
         })?;
         let fault = || Error::Internal("cannot seal a secret".to_owned());
-        let seal = |secret: &String| sealer.seal(secret, token, random()?).ok_or_else(fault);
+        let seal =
+            |secret: &String| sealer.seal(secret, token.as_str(), random()?).ok_or_else(fault);
         secrets.iter().map(seal).collect()
     }
 

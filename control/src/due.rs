@@ -6,6 +6,7 @@
 
 use crate::{
     control::Control,
+    events,
     ids::{TokenId, TurnId},
     key,
     ledger::Error,
@@ -276,6 +277,8 @@ fn decide(tx: &mut Tx<'_>, item: &Due) -> Decision<()> {
         Due::Token(id) => revocation::expire(tx, id).map(drop),
         Due::Day(id, day) => turn::daily::forget(tx, id, *day),
         Due::Key(id) => key::expire(tx, id),
+        Due::Event(id) => events::expire(tx, id),
+        Due::Subscription(id) => events::clean_up(tx, id),
         Due::Unknown(_) => Err(Stop::Corrupt("no such kind of item".to_owned())),
     }
 }

@@ -5,8 +5,9 @@ use agent::Desks;
 use arizuko_proto::v1::{
     self, admin_service_server::AdminServiceServer, agent_service_server::AgentServiceServer,
     conversation_service_server::ConversationServiceServer,
-    gateway_service_server::GatewayServiceServer, key_service_server::KeyServiceServer,
-    route_service_server::RouteServiceServer, token_service_server::TokenServiceServer,
+    event_service_server::EventServiceServer, gateway_service_server::GatewayServiceServer,
+    key_service_server::KeyServiceServer, route_service_server::RouteServiceServer,
+    token_service_server::TokenServiceServer,
 };
 use gate::{Gate, GateLayer};
 use health::Health;
@@ -22,6 +23,7 @@ mod agent;
 #[cfg(test)]
 pub(crate) use agent::worker::read_frame;
 mod conversation;
+mod event;
 mod gate;
 mod gateway;
 mod health;
@@ -68,6 +70,7 @@ pub(crate) fn service(
         KeyServiceServer::<Service>::NAME,
         AdminServiceServer::<Service>::NAME,
         ConversationServiceServer::<Service>::NAME,
+        EventServiceServer::<Service>::NAME,
         RouteServiceServer::<Service>::NAME,
         AgentServiceServer::<Service>::NAME,
         GatewayServiceServer::<Service>::NAME,
@@ -95,6 +98,7 @@ pub(crate) fn service(
     let keys = KeyServiceServer::new(service.clone()).accept_compressed(Gzip);
     let admin = AdminServiceServer::new(service.clone()).accept_compressed(Gzip);
     let conversations = ConversationServiceServer::new(service.clone()).accept_compressed(Gzip);
+    let events = EventServiceServer::new(service.clone()).accept_compressed(Gzip);
     let health = health.accept_compressed(Gzip);
     // Some clients, grpcio among them, still use the older version.
     let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
@@ -107,6 +111,7 @@ pub(crate) fn service(
         .add_service(keys.max_decoding_message_size(REQUEST_BYTES))
         .add_service(admin.max_decoding_message_size(REQUEST_BYTES))
         .add_service(conversations.max_decoding_message_size(REQUEST_BYTES))
+        .add_service(events.max_decoding_message_size(REQUEST_BYTES))
         .add_service(routes(REQUEST_BYTES))
         .add_service(agents(REQUEST_BYTES))
         .add_service(gateways(REQUEST_BYTES));

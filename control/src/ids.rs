@@ -2,7 +2,7 @@
 
 use crate::{
     refusal::Refusal,
-    secret::{Secret, partition_of_id},
+    secret::{ID_BYTES, Secret, id_in_partition, partition_of_id},
     store::Partition,
 };
 use arizuko_proto::public_id::{self, Timed};
@@ -50,6 +50,10 @@ ids! {
     TokenId;
     /// A key's public id, `key_…`.
     KeyId;
+    /// A subscription's id, `sub_…`.
+    SubscriptionId;
+    /// An event's id, `evt_…`.
+    EventId;
 }
 
 macro_rules! random_ids {
@@ -77,14 +81,9 @@ random_ids! {
     SessionId: [u8; 16], "a session";
 }
 
-macro_rules! secret_ids {
+macro_rules! partitioned_ids {
     ($($name:ident: $prefix:literal, $what:literal;)*) => {$(
         impl $name {
-            /// Returns the id of the record that a secret opens.
-            pub(crate) fn of(secret: &Secret) -> Self {
-                Self(secret.id($prefix))
-            }
-
             /// Reads an id. Returns it with the partition of its record.
             ///
             #[doc = concat!("# Errors\n[`Refusal::Invalid`] for what can't be ", $what, "'s id.")]
@@ -110,6 +109,11 @@ macro_rules! secret_ids {
 pub(crate) const KEY_PREFIX: &str = "azk_";
 
 impl KeyId {
+    /// Returns the id of the key that a secret opens.
+    pub(crate) fn of(secret: &Secret) -> Self {
+        Self(secret.id("key_"))
+    }
+
     /// Mints another secret of the key.
     ///
     /// # Errors
@@ -120,7 +124,29 @@ impl KeyId {
     }
 }
 
-secret_ids! {
+partitioned_ids! {
     TokenId: "tok_", "a token";
     KeyId: "key_", "a key";
+    SubscriptionId: "sub_", "a subscription";
+    EventId: "evt_", "an event";
+}
+
+impl TokenId {
+    /// Returns the id of the token that a secret opens.
+    pub(crate) fn of(secret: &Secret) -> Self {
+        Self(secret.id("tok_"))
+    }
+}
+
+impl SubscriptionId {
+    /// Makes an id of a subscription in a partition.
+    pub(crate) fn new(partition: Partition, random: [u8; ID_BYTES]) -> Self {
+        Self(id_in_partition("sub_", partition, &random))
+    }
+
+    /// Makes an id of an event of the subscription; `None` if this can't be a subscription's id.
+    pub(crate) fn event(&self, random: [u8; ID_BYTES]) -> Option<EventId> {
+        let partition = self.partition(Partition::MAX)?;
+        Some(EventId(id_in_partition("evt_", partition, &random)))
+    }
 }

@@ -1,6 +1,6 @@
 //! Control: the gRPC service that owns tokens, revocation, conversations, turns and reply frames.
 //!
-//! The domain (`jid`, `key`, `token`, `route`, `conversation`, `frame`, `queue`, `session`, `turn`)
+//! The domain (`jid`, `key`, `token`, `route`, `conversation`, `frame`, `queue`, `session`, `turn`, `events`)
 //! is pure: it decides in a transaction, and knows neither gRPC nor a store. `grpc` turns protos
 //! into the domain's types and back. `store` keeps records, sets and logs and doesn't know what
 //! they mean.
@@ -11,6 +11,7 @@ mod config;
 mod control;
 mod conversation;
 mod due;
+mod events;
 mod fence;
 mod frame;
 #[cfg(test)]
@@ -165,6 +166,7 @@ impl OpenServer {
     ) -> anyhow::Result<()> {
         let service = grpc::service(self.control.clone(), self.readiness)?;
         let mut due = tokio::spawn(due::run(self.control.clone(), shutdown.clone()));
+        let mut events = tokio::spawn(events::sender::run(self.control.clone(), shutdown.clone()));
         let limits = self.control.limits.connections.clone();
         let stopping = shutdown.clone();
         let (tls, client_roles) = (self.tls, self.client_roles);
@@ -188,6 +190,7 @@ impl OpenServer {
             }
             () = &mut serving => {}
             swept = &mut due => return swept.context("the task that takes due items ended"),
+            sent = &mut events => return sent.context("the task that sends events failed")?,
             () = own.tell() => {}
             superseded = schema::superseded(self.control.ledger.store(), &self.control.expected) => {
                 return Err(superseded);
@@ -195,6 +198,7 @@ impl OpenServer {
         }
         own.stop().await;
         due.await.context("the task that takes due items failed")?;
+        events.await.context("the task that sends events failed")??;
         self.control.ledger.store().close().await.context("cannot close the store")
     }
 }

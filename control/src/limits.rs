@@ -97,12 +97,18 @@ pub struct Limits {
     /// How long entries of the audit log are kept.
     #[arg(long, env = "ARIZUKO_KEEP_AUDIT", help_heading = "What is kept", default_value = "90d", value_parser = duration::parse)]
     pub keep_audit: Duration,
+    /// How long events are kept after control gave up to deliver them.
+    #[arg(long, env = "ARIZUKO_KEEP_PARKED_EVENTS", help_heading = "What is kept", default_value = "30d", value_parser = duration::parse)]
+    pub keep_parked_events: Duration,
     /// How often an open stream is checked against the store, even without a wake-up.
     #[arg(long, env = "ARIZUKO_RECHECK", help_heading = "Limits on streams", default_value = "15s", value_parser = duration::parse)]
     pub recheck: Duration,
     /// How many links, routes, keys and sessions there may be.
     #[command(flatten)]
     pub owners: Owners,
+    /// The limits on events.
+    #[command(flatten)]
+    pub events: EventLimits,
     /// The limits on connections and calls.
     #[command(flatten)]
     pub connections: ConnectionLimits,
@@ -132,6 +138,29 @@ pub struct Owners {
     /// Operators', viewers', gateways' and agents' keys in each partition of the store.
     #[arg(long, env = "ARIZUKO_PARTITION_KEYS", default_value_t = 10_000)]
     pub partition_keys: u32,
+}
+
+/// The limits on events that are posted to tenants' own systems.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Limits on events")]
+pub struct EventLimits {
+    /// Post events to private addresses, too, such as this machine's, and over http. Whoever may
+    /// subscribe can then reach everything that control can.
+    #[arg(long, env = "ARIZUKO_PRIVATE_EVENT_TARGETS")]
+    pub private_event_targets: bool,
+    /// How long a receiver may take to answer an event.
+    #[arg(long, env = "ARIZUKO_EVENT_TIMEOUT", default_value = "10s", value_parser = duration::parse)]
+    pub event_timeout: Duration,
+    /// How long the delivery of an event is tried before the event is parked.
+    #[arg(long, env = "ARIZUKO_EVENT_RETRY_FOR", default_value = "72h", value_parser = duration::parse)]
+    pub event_retry_for: Duration,
+    /// Events of one subscription that wait or are parked. What happens while there are as many
+    /// becomes no event.
+    #[arg(long, env = "ARIZUKO_SUBSCRIPTION_EVENTS", default_value_t = 100_000)]
+    pub subscription_events: u64,
+    /// Subscriptions of one tenant.
+    #[arg(long, env = "ARIZUKO_TENANT_SUBSCRIPTIONS", default_value_t = 20)]
+    pub tenant_subscriptions: u32,
 }
 
 /// The limits on connections to control, and on calls.

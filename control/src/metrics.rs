@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
     /// The folders that the two metrics above have a series for.
     folders: Arc<Mutex<HashSet<Folder>>>,
     pub(crate) first_frame: Histogram,
+    events: Family<Outcome, Counter>,
+    pub(crate) oldest_event: Gauge,
     pub(crate) store: StoreMetrics,
 }
 
@@ -69,6 +71,12 @@ impl EncodeLabelValue for CodeLabel {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         write!(encoder, "{:?}", self.0)
     }
+}
+
+/// What became of an attempt to deliver an event, or of the event.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -125,6 +133,16 @@ impl Metrics {
         let help = "Time from storing a message to storing the first frame of its reply";
         registry.register_with_unit("first_frame", help, seconds(), first_frame.clone());
 
+        let events = Family::default();
+        for outcome in ["delivered", "failed", "parked"] {
+            drop(events.get_or_create(&Outcome { outcome }));
+        }
+        let help = "Events delivered and parked, and attempts to deliver one that failed";
+        registry.register("events", help, events.clone());
+        let oldest_event = Gauge::default();
+        let help = "How long the oldest event that is to be delivered has waited";
+        registry.register_with_unit("oldest_event", help, seconds(), oldest_event.clone());
+
         let store = StoreMetrics::register(&mut registry);
         Self {
             registry: Arc::new(registry),
@@ -141,6 +159,8 @@ impl Metrics {
             folder_longest_wait,
             folders: Arc::default(),
             first_frame,
+            events,
+            oldest_event,
             store,
         }
     }
@@ -164,6 +184,11 @@ impl Metrics {
             self.folder_longest_wait.remove(gone);
         }
         *folders = shown;
+    }
+
+    /// Returns the counter of `delivered`, `failed` or `parked` events.
+    pub(crate) fn events(&self, outcome: &'static str) -> Counter {
+        self.events.get_or_create(&Outcome { outcome }).clone()
     }
 
     pub(crate) fn refused(&self, reason: ErrorReason) {

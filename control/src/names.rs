@@ -21,6 +21,7 @@ use crate::{
 use arizuko_proto::public_id;
 use std::marker::PhantomData;
 
+pub(crate) mod events;
 mod members;
 mod servers;
 mod visitors;

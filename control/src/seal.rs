@@ -1,7 +1,6 @@
 //! Seals what control must keep secret and read again: the secrets with which webhooks' senders
-//! sign.
+//! and control's own events are signed.
 
-use crate::ids::TokenId;
 use anyhow::anyhow;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use ring::{
@@ -31,21 +30,21 @@ impl Sealer {
         Ok(Self(LessSafeKey::new(key.map_err(|_| anyhow!("the sealing key doesn't fit"))?)))
     }
 
-    /// Seals a secret, so that it opens for this token alone.
-    pub(crate) fn seal(&self, secret: &str, token: &TokenId, once: Once) -> Option<String> {
+    /// Seals a secret, so that it opens for the record with this id alone.
+    pub(crate) fn seal(&self, secret: &str, id: &str, once: Once) -> Option<String> {
         let mut sealed = secret.as_bytes().to_vec();
-        let (nonce, token) = (Nonce::assume_unique_for_key(once), Aad::from(token.as_str()));
-        self.0.seal_in_place_append_tag(nonce, token, &mut sealed).ok()?;
+        let (nonce, id) = (Nonce::assume_unique_for_key(once), Aad::from(id));
+        self.0.seal_in_place_append_tag(nonce, id, &mut sealed).ok()?;
         Some(BASE64.encode([&once[..], &sealed].concat()))
     }
 
-    /// Opens a sealed secret; `None` if it was sealed with another key or for another token.
-    pub(crate) fn open(&self, sealed: &str, token: &TokenId) -> Option<Vec<u8>> {
+    /// Opens a sealed secret; `None` if it was sealed with another key or for another record.
+    pub(crate) fn open(&self, sealed: &str, id: &str) -> Option<Vec<u8>> {
         let sealed = BASE64.decode(sealed).ok()?;
         let (once, rest) = sealed.split_first_chunk::<NONCE_LEN>()?;
-        let (nonce, token) = (Nonce::assume_unique_for_key(*once), Aad::from(token.as_str()));
+        let (nonce, id) = (Nonce::assume_unique_for_key(*once), Aad::from(id));
         let mut rest = rest.to_vec();
-        Some(self.0.open_in_place(nonce, token, &mut rest).ok()?.to_vec())
+        Some(self.0.open_in_place(nonce, id, &mut rest).ok()?.to_vec())
     }
 }
 
@@ -54,13 +53,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_opens_with_its_key_for_its_token_alone() {
+    fn a_secret_opens_with_its_key_for_its_record_alone() {
         let [key, other] = ["a", "b"].map(|text| Sealer::new(&text.repeat(32)).unwrap());
-        let [one, two] = ["tok_1", "tok_2"].map(|id| TokenId::from(id.to_owned()));
-        let sealed = key.seal("the secret", &one, [7; NONCE_LEN]).unwrap();
+        let [one, two] = ["tok_1", "tok_2"];
+        let sealed = key.seal("the secret", one, [7; NONCE_LEN]).unwrap();
         assert!(!sealed.contains("secret"));
-        assert_eq!(key.open(&sealed, &one).unwrap(), b"the secret");
-        assert_eq!((key.open(&sealed, &two), other.open(&sealed, &one)), (None, None));
-        assert_eq!((key.open("", &one), key.open("AAAA", &one)), (None, None));
+        assert_eq!(key.open(&sealed, one).unwrap(), b"the secret");
+        assert_eq!((key.open(&sealed, two), other.open(&sealed, one)), (None, None));
+        assert_eq!((key.open("", one), key.open("AAAA", one)), (None, None));
     }
 }

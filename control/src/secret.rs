@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 /// How many random bytes a secret has.
 const SECRET_BYTES: usize = 32;
 /// How many bytes of the hash a public id has.
-const ID_BYTES: usize = 16;
+pub(crate) const ID_BYTES: usize = 16;
 
 /// A secret, kept in memory for as long as a call takes.
 pub(crate) struct Secret {
@@ -99,6 +99,11 @@ pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
 pub(crate) fn partition_of_id(prefix: &str, id: &str, partitions: Partition) -> Option<Partition> {
     let (partition, digest) = decode(id.strip_prefix(prefix)?)?;
     (digest.len() == ID_BYTES && partition < partitions).then_some(partition)
+}
+
+/// Returns a public id that is made of no secret.
+pub(crate) fn id_in_partition(prefix: &str, partition: Partition, bytes: &[u8]) -> String {
+    format!("{prefix}{}", encode(partition, bytes))
 }
 
 fn encode(partition: Partition, bytes: &[u8]) -> String {

@@ -6,6 +6,7 @@
 use crate::{
     audit::{self, Event},
     conversation::Handoff,
+    events::{self, Happened, Kind as EventKind},
     frame::Outcome,
     ids::{ConversationId, SessionId, TokenId, TurnId},
     jid::FolderName,
@@ -301,6 +302,24 @@ impl Turn {
                 turn: public_id::turn(self.id.as_str()),
                 detail: detail.to_owned(),
                 ..Event::default()
+            },
+        )
+    }
+}
+
+impl Turn {
+    /// Tells the tenant's systems that want to know what has happened to the turn.
+    fn add_event(&self, tx: &mut Tx<'_>, kind: EventKind, more: &[(&str, &str)]) -> Decision<()> {
+        let jid = [("jid", self.origin.jid.as_str())];
+        events::add(
+            tx,
+            &Happened {
+                kind,
+                folder: &self.place.folder,
+                token: &self.origin.token,
+                conversation: &self.conversation,
+                turn: Some(&self.id),
+                more: &[&jid, more].concat(),
             },
         )
     }

@@ -2,7 +2,7 @@
 //! read back from it.
 
 use crate::{
-    ids::{ConversationId, KeyId, SessionId, TokenId, TurnId},
+    ids::{ConversationId, EventId, KeyId, SessionId, SubscriptionId, TokenId, TurnId},
     time::Day,
 };
 use std::fmt;
@@ -22,6 +22,10 @@ pub(crate) enum Due {
     Key(KeyId),
     /// The deletion of what was counted of a link in a day.
     Day(TokenId, Day),
+    /// The deletion of an event that was parked.
+    Event(EventId),
+    /// The deletion of the events of a subscription that was deleted.
+    Subscription(SubscriptionId),
     /// An item of a newer control, or a broken member.
     Unknown(String),
 }
@@ -35,6 +39,8 @@ impl fmt::Display for Due {
             Self::Token(id) => write!(f, "token:{id}"),
             Self::Key(id) => write!(f, "key:{id}"),
             Self::Day(id, day) => write!(f, "day:{id}:{}", day.number()),
+            Self::Event(id) => write!(f, "event:{id}"),
+            Self::Subscription(id) => write!(f, "subscription:{id}"),
             Self::Unknown(text) => f.write_str(text),
         }
     }
@@ -52,6 +58,8 @@ impl From<String> for Due {
             Some(("conversation", id)) => Self::Conversation(id.to_owned().into()),
             Some(("token", id)) => Self::Token(id.to_owned().into()),
             Some(("key", id)) => Self::Key(id.to_owned().into()),
+            Some(("event", id)) => Self::Event(id.to_owned().into()),
+            Some(("subscription", id)) => Self::Subscription(id.to_owned().into()),
             Some(("day", of)) => day(of).unwrap_or(Self::Unknown(text)),
             _ => Self::Unknown(text),
         }
@@ -86,8 +94,16 @@ mod tests {
 
     #[test]
     fn a_due_item_reads_back_as_what_it_was_written() {
-        let known =
-            ["session:a", "turn:b", "conversation:c", "token:tok_d", "key:key_f", "day:tok_d:9"];
+        let known = [
+            "session:a",
+            "turn:b",
+            "conversation:c",
+            "token:tok_d",
+            "key:key_f",
+            "day:tok_d:9",
+            "event:evt_g",
+            "subscription:sub_h",
+        ];
         let unknown = ["new:e", "odd", "day:tok_d", "day:tok_d:x"];
         for text in known.iter().chain(&unknown) {
             let due = Due::from((*text).to_owned());

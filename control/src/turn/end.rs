@@ -5,6 +5,7 @@ use super::{
 };
 use crate::{
     conversation::Conversation,
+    events::Kind,
     frame::{Body, Message, Outcome, Transcript, TurnDone},
     ids::TurnId,
     names, queue,
@@ -130,7 +131,19 @@ fn close(
         last_seq,
     });
     retention::schedule(tx, conversation);
-    Ok(())
+    add_event(tx, turn, ending.outcome)
+}
+
+/// Tells the tenant's systems that want to know. A message that no agent was to answer is no event.
+fn add_event(tx: &mut Tx<'_>, turn: &Turn, outcome: Outcome) -> Decision<()> {
+    let kind = match outcome {
+        Outcome::Done => Kind::TurnDone,
+        Outcome::Failed => Kind::TurnFailed,
+        Outcome::Cancelled => Kind::TurnCancelled,
+        Outcome::Expired => Kind::TurnExpired,
+        Outcome::Observed | Outcome::Dropped => return Ok(()),
+    };
+    turn.add_event(tx, kind, &[])
 }
 
 /// Queues the conversation's first open turn. Turns whose records are gone are removed, so that

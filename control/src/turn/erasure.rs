@@ -1,6 +1,11 @@
 //! Deletes conversations for operators, however many turns they have: some turns in each commit.
 
-use super::{Turn, exchange::delete_records, quota, retention::purge};
+use super::{
+    Turn,
+    exchange::delete_records,
+    quota,
+    retention::{By, purge},
+};
 use crate::{
     audit::{self, Event},
     conversation::Conversation,
@@ -40,7 +45,7 @@ pub(crate) fn erase(
     let ended: Vec<_> = ended.take(BATCH as usize).collect();
     // The last commit deletes the rest and cancels the open turns.
     if members.len() <= BATCH as usize || ended.is_empty() {
-        purge(tx, &conversation)?;
+        purge(tx, &conversation, By::Operator)?;
         tell(tx, &conversation)?;
         let turns = tx.all_members(&set)?.len() as u32;
         return Ok(Some(Erased { turns, is_done: true }));

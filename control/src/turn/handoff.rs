@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     conversation::Handoff,
+    events::Kind,
     frame::{Body, Outcome},
     jid::FolderName,
     queue,
@@ -114,6 +115,9 @@ fn move_to(
     };
     let Exchange { turn, conversation, .. } = &mut exchange;
     turn.tell(tx, event, &why)?;
+    if handoff.escalated {
+        turn.add_event(tx, Kind::Escalated, &[("to", to.as_str())])?;
+    }
     let what = match (to.clone(), handoff.note.clone()) {
         (to, _) if handoff.escalated => What::Escalated { to },
         (to, note) => What::HandedOff { to, note },

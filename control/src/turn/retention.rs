@@ -3,6 +3,7 @@
 use super::{Turn, exchange::delete_records, observe, quota};
 use crate::{
     conversation::{self, Conversation, Head},
+    events::{self, Happened, Kind},
     identity::Identity,
     ids::{ConversationId, TurnId},
     names::{self, Due},
@@ -24,11 +25,30 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// [`Refusal::NotFound`](crate::refusal::Refusal::NotFound) if the token has no such conversation.
 pub(crate) fn delete(tx: &mut Tx<'_>, token: &Token, id: &ConversationId) -> Decision<()> {
     let conversation = conversation::of_token(tx.get(id)?, token)?;
-    purge(tx, &conversation)
+    purge(tx, &conversation, By::Visitor)
+}
+
+/// Who deletes a conversation.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum By {
+    Visitor,
+    Operator,
+    /// The clean-up: it was idle for as long as messages are kept.
+    Retention,
+}
+
+impl By {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Visitor => "visitor",
+            Self::Operator => "operator",
+            Self::Retention => "retention",
+        }
+    }
 }
 
 /// Deletes a conversation with all its turns. Sessions that hold some of them get a notice.
-pub(super) fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()> {
+pub(super) fn purge(tx: &mut Tx<'_>, conversation: &Conversation, by: By) -> Decision<()> {
     let id = &conversation.id;
     if let Some(folder) = &conversation.assigned {
         tx.remove(&names::assigned(folder), id);
@@ -59,7 +79,17 @@ pub(super) fn purge(tx: &mut Tx<'_>, conversation: &Conversation) -> Decision<()
     }
     tx.unschedule(&Due::Conversation(id.clone()));
     tx.publish(names::conversation_topic(id), "deleted");
-    Ok(())
+    events::add(
+        tx,
+        &Happened {
+            kind: Kind::ConversationDeleted,
+            folder: &conversation.with,
+            token: &conversation.token,
+            conversation: id,
+            turn: None,
+            more: &[("by", by.word())],
+        },
+    )
 }
 
 /// Schedules a conversation's clean-up, if none is due.
@@ -81,7 +111,7 @@ pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &ConversationId) -> Decision<()> {
     };
     let idle_until = conversation.active_at + tx.limits.messages_kept();
     if conversation.open.is_empty() && tx.now >= idle_until {
-        return purge(tx, &conversation);
+        return purge(tx, &conversation, By::Retention);
     }
     let messages = delete_messages(tx, &mut conversation)?;
     let frames = trim_frames(tx, &mut conversation)?;

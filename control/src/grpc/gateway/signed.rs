@@ -57,7 +57,7 @@ impl Control {
         let Some(signature) = &token.options.hook.signature else {
             return Ok(None);
         };
-        let open = |sealed: &String| self.sealer.as_ref()?.open(sealed, &token.id);
+        let open = |sealed: &String| self.sealer.as_ref()?.open(sealed, token.id.as_str());
         let secrets: Vec<_> = signature.sealed_secrets.iter().filter_map(open).collect();
         if secrets.is_empty() {
             tracing::error!(token = %token.id, "cannot open a webhook's secrets: --seal-key is missing or wrong");

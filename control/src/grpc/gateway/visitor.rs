@@ -57,7 +57,7 @@ impl Control {
         }
         let sealed = &token.options.visitor_keys;
         let open = |key: &VisitorKey| {
-            let opened = self.sealer.as_ref()?.open(&key.sealed, &token.id)?;
+            let opened = self.sealer.as_ref()?.open(&key.sealed, token.id.as_str())?;
             KeyText::parse(String::from_utf8(opened).ok()?).ok()
         };
         let keys: Vec<KeyText> = sealed.iter().filter_map(open).collect();
