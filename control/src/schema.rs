@@ -97,8 +97,8 @@ enum Change {
     Add { set: String, member: String, score: u64 },
 }
 
-/// The steps up to schema 5. Schemas 6 and 7 change nothing that is stored: they keep programs away that
-/// can't read the frames `rated` and `title`.
+/// The steps up to schema 5. The later ones change nothing that is stored, but keep programs away: 6 and
+/// 7 those that can't read the frames `rated` and `title`, 8 those that would write no events.
 const STEPS: [Step; 3] = [to_3::STEP, to_4::STEP, to_5::STEP];
 
 /// Brings the store to this program's schema. Returns the store's number of partitions, which is
