@@ -15,6 +15,7 @@ mod delivery;
 mod demo;
 mod directories;
 mod doctor;
+mod event;
 #[cfg(test)]
 mod fuzz;
 mod http;
@@ -93,6 +94,8 @@ enum Command {
     Turn(turn::Args),
     /// List and show what webhooks' senders have delivered, and take it again
     Delivery(delivery::Args),
+    /// Post what happens to your own systems, and replay what they missed
+    Event(event::Args),
     /// Create, list, rotate and revoke the keys of agents, operators, viewers and gateways
     Key(key::Args),
     /// Show the state of control and who is attached
@@ -133,7 +136,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["up", "chat", "open"]),
     ("Links", &["token", "route"]),
     ("Answer", &["agent", "inbox", "mcp"]),
-    ("What was said", &["conversation", "turn", "delivery"]),
+    ("What was said", &["conversation", "turn", "delivery", "event"]),
     (
         "Operate",
         &["key", "status", "doctor", "ready", "tail", "audit", "context", "backup", "restore"],
@@ -234,6 +237,7 @@ impl Command {
             Self::Conversation(args) => conversation::run(args, console).await,
             Self::Turn(args) => turn::run(args, console).await,
             Self::Delivery(args) => delivery::run(args, console).await,
+            Self::Event(args) => event::run(args, console).await,
             Self::Key(args) => key::run(args, console).await,
             Self::Route(args) => route::run(args, console).await,
             Self::Agent(args) => agent::run(args, console).await,

@@ -1,7 +1,7 @@
 //! The names that control completes: folders, JIDs and ids. Which of them a word can be, the name of
 //! its value in the help says: `FOLDER`, or `JID|tok_…|URL`.
 
-use crate::{connect, console::printable, contexts, control::Control, key, route, token};
+use crate::{connect, console::printable, contexts, control::Control, event, key, route, token};
 use arizuko_proto::{
     v1::{GetStatusRequest, ListConversationsRequest, ListTokensRequest, Token},
     variables,
@@ -26,6 +26,7 @@ enum Kind {
     Jid,
     Key,
     Route,
+    Subscription,
     Token,
 }
 
@@ -38,6 +39,7 @@ impl Kind {
             "JID" => Self::Jid,
             "key_…" => Self::Key,
             "PREFIX" => Self::Route,
+            "sub_…" => Self::Subscription,
             "tok_…" => Self::Token,
             _ => return None,
         })
@@ -130,6 +132,10 @@ async fn names(kinds: &[Kind], begun: &str, control: &Control) -> anyhow::Result
             Kind::Route => {
                 let routes = route::list(control, None).await?.routes;
                 names.extend(once(jids().chain(routes.into_iter().map(|route| route.prefix))));
+            }
+            Kind::Subscription => {
+                let listed = event::subscriptions(control, String::new()).await?.subscriptions;
+                names.extend(listed.into_iter().map(|one| (one.subscription_id, one.folder)));
             }
             Kind::Token => {
                 let tokens = tokens.iter();
