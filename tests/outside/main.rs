@@ -10,6 +10,7 @@ mod deploy;
 mod dialects;
 mod documents;
 mod durability;
+mod events;
 mod faults;
 mod floods;
 mod hooks;

@@ -4,6 +4,7 @@ use arizuko_proto::{
     v1::admin_service_client::AdminServiceClient,
     v1::agent_service_client::AgentServiceClient,
     v1::conversation_service_client::ConversationServiceClient,
+    v1::event_service_client::EventServiceClient,
     v1::gateway_service_client::GatewayServiceClient,
     v1::key_service_client::KeyServiceClient,
     v1::revoke_token_request::Target,
@@ -11,16 +12,18 @@ use arizuko_proto::{
     v1::token_service_client::TokenServiceClient,
     v1::{
         Access, ApplyRoutesRequest, AssignConversationRequest, CancelTurnRequest, CreateKeyRequest,
-        DeleteConversationRequest, DeleteConversationsRequest, DeleteRouteRequest,
-        EditTokenRequest, ExplainRouteRequest, ExportConversationsRequest, FinishRotationRequest,
-        GetConversationRequest, GetLogoRequest, GetStatusRequest, GetTokenStatsRequest,
-        GetTurnRequest, IssueChatLinkRequest, IssueWebhookRequest, ListAuditRequest,
-        ListConversationsRequest, ListKeysRequest, ListRoutesRequest, ListTokensRequest,
+        CreateSubscriptionRequest, DeleteConversationRequest, DeleteConversationsRequest,
+        DeleteRouteRequest, DeleteSubscriptionRequest, EditTokenRequest, ExplainRouteRequest,
+        ExportConversationsRequest, FinishRotationRequest, GetConversationRequest, GetLogoRequest,
+        GetStatusRequest, GetTokenStatsRequest, GetTurnRequest, IssueChatLinkRequest,
+        IssueWebhookRequest, ListAuditRequest, ListConversationsRequest, ListEventsRequest,
+        ListKeysRequest, ListRoutesRequest, ListSubscriptionsRequest, ListTokensRequest,
         ListVisitorConversationsRequest, PostMessageRequest, RateTurnRequest,
-        ReadConversationRequest, ReplayDeliveryRequest, ReportGatewayRequest, ResolveTokenRequest,
-        RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest, SendMessageRequest,
-        SetRouteRequest, SetVisitorKeysRequest, SetWebhookSecretsRequest, ShowConversationRequest,
-        ShowTurnRequest, TailRequest, TokenKind, TokenTarget, WatchRequest, token_target,
+        ReadConversationRequest, ReplayDeliveryRequest, ReplayEventsRequest, ReportGatewayRequest,
+        ResolveTokenRequest, ResumeSubscriptionRequest, RevokeKeyRequest, RevokeTokenRequest,
+        RotateKeyRequest, SendMessageRequest, SetRouteRequest, SetVisitorKeysRequest,
+        SetWebhookSecretsRequest, ShowConversationRequest, ShowTurnRequest, TailRequest, TokenKind,
+        TokenTarget, WatchRequest, token_target,
     },
 };
 use arizuko_tests::prelude::*;
@@ -28,16 +31,21 @@ use prost_types::FieldMask;
 use tonic::Status;
 
 /// Calls that only operators may make.
-pub(super) const OPERATORS: [&str; 6] = [
+pub(super) const OPERATORS: [&str; 10] = [
     "CreateKey",
     "RevokeKey",
     "RotateKey",
     "FinishRotation",
     "DeleteConversations",
     "ReplayDelivery",
+    "CreateSubscription",
+    "ResumeSubscription",
+    "DeleteSubscription",
+    "ReplayEvents",
 ];
 /// Calls that only operators and viewers may make.
-pub(super) const OVERSEERS: [&str; 4] = ["ListKeys", "GetStatus", "ListAudit", "Tail"];
+pub(super) const OVERSEERS: [&str; 6] =
+    ["ListKeys", "GetStatus", "ListAudit", "Tail", "ListSubscriptions", "ListEvents"];
 /// Calls that only gateways may make.
 pub(super) const GATEWAYS: [&str; 11] = [
     "ResolveToken",
@@ -88,6 +96,8 @@ async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Resu
             keys(call, channel).await
         }
         "GetStatus" | "ListAudit" | "Tail" => admin(call, channel).await,
+        "CreateSubscription" | "ListSubscriptions" | "ResumeSubscription"
+        | "DeleteSubscription" | "ListEvents" | "ReplayEvents" => events(call, channel).await,
         "Attach" => Session::try_open(channel, hello(folder, 0)).await.map(drop),
         "Watch" => watch(channel).await,
         "IssueChatLink" | "IssueWebhook" | "ListTokens" | "GetTokenStats" => {
@@ -286,6 +296,46 @@ async fn admin(call: &str, channel: Channel) -> Result<(), Status> {
         "GetStatus" => admin.get_status(GetStatusRequest {}).await.map(drop),
         "ListAudit" => admin.list_audit(ListAuditRequest::default()).await.map(drop),
         _ => admin.tail(TailRequest::default()).await.map(drop),
+    }
+}
+
+async fn events(call: &str, channel: Channel) -> Result<(), Status> {
+    let mut events = EventServiceClient::new(channel);
+    // No subscription has this id, which is well formed.
+    let subscription_id = format!("sub_AAA{}", "A".repeat(21));
+    let made = match call {
+        "CreateSubscription" => {
+            let (folder, url) = ("acme".to_owned(), "https://acme.invalid/".to_owned());
+            let request = CreateSubscriptionRequest { folder, url, kinds: Vec::new() };
+            events.create_subscription(request).await.map(drop)
+        }
+        "ListSubscriptions" => {
+            events.list_subscriptions(ListSubscriptionsRequest::default()).await.map(drop)
+        }
+        "ResumeSubscription" => {
+            let request = ResumeSubscriptionRequest { subscription_id };
+            events.resume_subscription(request).await.map(drop)
+        }
+        "DeleteSubscription" => {
+            let request = DeleteSubscriptionRequest { subscription_id };
+            events.delete_subscription(request).await.map(drop)
+        }
+        "ListEvents" => {
+            let request = ListEventsRequest { subscription_id, ..ListEventsRequest::default() };
+            events.list_events(request).await.map(drop)
+        }
+        _ => {
+            let request = ReplayEventsRequest { subscription_id, event_ids: Vec::new() };
+            events.replay_events(request).await.map(drop)
+        }
+    };
+    // INVALID is about the key that seals, which is missing, and NOT_FOUND about the subscription,
+    // so the caller's key was accepted.
+    match made {
+        Err(status) if [ErrorReason::Invalid, ErrorReason::NotFound].contains(&reason(&status)) => {
+            Ok(())
+        }
+        made => made,
     }
 }
 
