@@ -1,22 +1,22 @@
 //! `arizuko inbox`: a person answers in an agent's place, with lines and prompts, so that it works
 //! over ssh, in pipes and with a screen reader.
 //!
-//! `keyboard.rs` reads lines and `command.rs` parses them; `desk.rs` carries them out; `board.rs`
-//! numbers what waits; `screen.rs` shows it; `bell.rs` rings; `place.rs` is a folder's session;
-//! `replies.rs` reads canned replies; `typing.rs` decides when visitors see that somebody is
-//! typing.
+//! `keyboard.rs` reads lines and `command.rs` parses them; `work.rs` carries them out and handles
+//! what control says; `board.rs` numbers what waits; `screen.rs` shows it; `bell.rs` rings;
+//! `place.rs` is a folder's session; `replies.rs` reads canned replies; `typing.rs` decides when
+//! visitors see that somebody is typing.
 
 mod bell;
 mod board;
 mod command;
-mod desk;
 mod keyboard;
 mod place;
 mod replies;
 mod screen;
 mod typing;
+mod work;
 
-use self::{bell::Bell, desk::Desk, keyboard::Keyboard, place::Place, screen::Screen};
+use self::{bell::Bell, keyboard::Keyboard, place::Place, screen::Screen, work::Work};
 use crate::{
     attach::{ControlError, person::serve},
     connect,
@@ -83,19 +83,19 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     let (mut keyboard, printer) = Keyboard::open()?;
     let is_rung = printer.is_some() && !no_bell;
     let screen = printer.map_or_else(|| Screen::Plain(console), Screen::Terminal);
-    let mut desk = Desk::new(name, places, events, screen);
-    desk.replies = replies.unwrap_or_default();
-    desk.bell = is_rung.then(|| Bell::new(&desk.folders()));
+    let mut work = Work::new(name, places, events, screen);
+    work.replies = replies.unwrap_or_default();
+    work.bell = is_rung.then(|| Bell::new(&work.folders()));
     let worked = tokio::select! {
-        worked = desk.work(&mut keyboard) => worked,
+        worked = work.run(&mut keyboard) => worked,
         () = signals.next() => Ok(()),
         // Control refuses a session, and would do so again.
         Some(refused) = serving.join_next() => served(refused),
     };
     // An error is returned only after the session has ended.
-    let mut left = worked.and_then(|()| desk.leave());
-    // The desk has the pens, and the sessions end only when they are dropped.
-    drop(desk);
+    let mut left = worked.and_then(|()| work.leave());
+    // The work has the pens, and the sessions end only when they are dropped.
+    drop(work);
     stop.cancel();
     while let Some(ended) = serving.join_next().await {
         left = left.and(served(ended));

@@ -1,6 +1,6 @@
 //! Carries out commands and sends answers.
 
-use super::{Awaited, ClaimedTurn, Desk, Opened, why};
+use super::{Awaited, ClaimedTurn, Opened, Work, events::why};
 use crate::{
     attach::{
         Ending,
@@ -24,7 +24,7 @@ const MAX_NOTE_CHARS: usize = 4_000;
 /// The answer to a line that is not UTF-8.
 const GARBLED: &str = "Nothing was sent or done: the line is not UTF-8.";
 
-impl Desk<'_, '_> {
+impl Work<'_, '_> {
     /// Carries out a line. `Break`: the person leaves.
     pub(super) async fn obey(&mut self, line: &str) -> anyhow::Result<ControlFlow<()>> {
         let is_answer = !self.draft.is_empty() || command::is_answer(line);
@@ -99,7 +99,7 @@ impl Desk<'_, '_> {
         if let Some((place, turn)) = waiting.map(|(place, turn)| (place, turn.turn_id.clone())) {
             self.awaited = Awaited::Claim(turn.clone());
             self.places[place].session.claim(&turn);
-            let is_claimed = self.wait_for(|desk| match desk.awaited {
+            let is_claimed = self.wait_for(|work| match work.awaited {
                 Awaited::Claimed => Some(true),
                 Awaited::TooLate => Some(false),
                 _ => None,
@@ -255,7 +255,7 @@ impl Desk<'_, '_> {
         let ClaimedTurn { turn, pen, .. } = claimed;
         self.awaited = Awaited::End(turn.turn_id);
         pen.put_down();
-        let ended = self.wait_for(|desk| match &desk.awaited {
+        let ended = self.wait_for(|work| match &work.awaited {
             Awaited::Ended(ending) => Some(ending.clone()),
             _ => None,
         });

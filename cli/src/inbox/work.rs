@@ -1,0 +1,150 @@
+//! A person at work: which turns they have, which conversation is open, and what their commands
+//! do.
+
+use super::{
+    bell::Bell,
+    board::Board,
+    place::Place,
+    replies::Replies,
+    screen::{self, Screen},
+    typing::Typing,
+};
+use crate::attach::{Ending, Pen, PersonEvent, Turn};
+use arizuko_proto::v1::InboxTurn;
+use std::collections::{HashMap, HashSet};
+use tokio::sync::mpsc;
+
+mod actions;
+mod events;
+mod lines;
+mod typing;
+
+/// The state of a person's work.
+pub(super) struct Work<'a, 'b> {
+    /// The person's name, as visitors see it.
+    name: String,
+    /// The folders whose turns they answer.
+    places: Vec<Place>,
+    /// The events of each place.
+    events: mpsc::UnboundedReceiver<(usize, PersonEvent)>,
+    screen: Screen<'a, 'b>,
+    /// Rings when something arrives; `None` in a pipe, or if it is not wanted.
+    pub(super) bell: Option<Bell>,
+    /// The canned replies.
+    pub(super) replies: Replies,
+    board: Board,
+    /// The turns that the person has claimed, by conversation.
+    claimed: HashMap<String, ClaimedTurn>,
+    /// The conversation that answers go to.
+    open: Option<Opened>,
+    /// The answer from control that a command waits for.
+    awaited: Awaited,
+    /// The places for which control is out of reach. The person knows if there is one.
+    out_of_reach: HashSet<usize>,
+    typing: Typing,
+    /// The lines so far of an answer that continues on the next line.
+    draft: String,
+    /// A line of the answer is not UTF-8, so that none of it is sent.
+    is_garbled: bool,
+    /// How many lines were not carried out.
+    refused: usize,
+}
+
+struct ClaimedTurn {
+    turn: Box<Turn>,
+    pen: Pen,
+    place: usize,
+}
+
+#[derive(Clone)]
+struct Opened {
+    conversation: String,
+    /// The place that speaks in it.
+    place: usize,
+}
+
+/// An answer from control, awaited or received.
+#[derive(PartialEq)]
+enum Awaited {
+    Nothing,
+    /// Awaited: the answer to the claim of this turn.
+    Claim(String),
+    Claimed,
+    TooLate,
+    /// Awaited: how control ends this turn.
+    End(String),
+    Ended(Ending),
+}
+
+impl<'a, 'b> Work<'a, 'b> {
+    pub(super) fn new(
+        name: String,
+        places: Vec<Place>,
+        events: mpsc::UnboundedReceiver<(usize, PersonEvent)>,
+        screen: Screen<'a, 'b>,
+    ) -> Self {
+        Self {
+            board: Board::new(places.len()),
+            name,
+            places,
+            events,
+            screen,
+            bell: None,
+            replies: Replies::new(),
+            claimed: HashMap::new(),
+            open: None,
+            awaited: Awaited::Nothing,
+            out_of_reach: HashSet::new(),
+            typing: Typing::default(),
+            draft: String::new(),
+            is_garbled: false,
+            refused: 0,
+        }
+    }
+
+    /// Counts a line that is not carried out, for this reason. Returns the reason.
+    fn refuse(&mut self, why: impl Into<String>) -> String {
+        self.refused += 1;
+        why.into()
+    }
+
+    /// Names the person's folders.
+    pub(super) fn folders(&self) -> String {
+        let folders: Vec<_> = self.places.iter().map(|place| place.folder.as_str()).collect();
+        folders.join(", ")
+    }
+
+    fn ring(&self, text: &str) {
+        if let Some(bell) = &self.bell {
+            bell.ring(text);
+        }
+    }
+
+    /// Returns a line about a turn that nobody has claimed.
+    fn waits(&mut self, place: usize, turn: &InboxTurn) -> String {
+        let number = self.board.number(&turn.conversation);
+        let (age, preview) = (screen::age(turn.created_at), screen::preview(&turn.preview));
+        let who = match turn.identity.as_ref().map(|visitor| [&visitor.name, &visitor.id]) {
+            None => String::new(),
+            Some([name, id]) => format!(", {}", if name.is_empty() { id } else { name }),
+        };
+        format!("{number} waits{}, {}{who}, {age}: {preview}", self.within(place), turn.jid)
+    }
+
+    /// Names a place, if there are several.
+    fn within(&self, place: usize) -> String {
+        match self.places.len() {
+            1 => String::new(),
+            _ => format!(" in {}", self.places[place].folder),
+        }
+    }
+
+    fn is_open(&self, conversation: &str) -> bool {
+        self.open.as_ref().is_some_and(|open| open.conversation == conversation)
+    }
+
+    /// Returns the claimed turn of the open conversation.
+    fn open_turn(&self) -> Option<&ClaimedTurn> {
+        self.claimed.get(&self.open.as_ref()?.conversation)
+    }
+}

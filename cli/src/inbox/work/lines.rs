@@ -1,0 +1,96 @@
+//! The line-based inbox: a prompt, and a line for each command or answer.
+
+use super::Work;
+use crate::inbox::{
+    keyboard::{Keyboard, Typed},
+    place::Place,
+    screen::Screen,
+};
+use anyhow::ensure;
+use std::future::pending;
+use tokio::time::{Instant, sleep_until};
+
+impl Work<'_, '_> {
+    /// Shows the inbox, then handles events and the person's input until they leave.
+    pub(in crate::inbox) async fn run(&mut self, keyboard: &mut Keyboard) -> anyhow::Result<()> {
+        self.wait_for(|work| work.board.is_known().then_some(())).await?;
+        let (folders, name) = (self.folders(), &self.name);
+        let greeting = format!("{folders}: visitors know you as {name}. /help lists the commands.");
+        self.screen.show(&greeting)?;
+        let list = self.listed();
+        self.screen.show(&list)?;
+        loop {
+            keyboard.prompt(self.prompt());
+            let line = loop {
+                if let Some(bell) = &mut self.bell {
+                    bell.show_waiting(self.board.waiting().len());
+                }
+                let idle_at = self.typing.idle_at();
+                tokio::select! {
+                    Some((place, event)) = self.events.recv() => self.handle(place, event)?,
+                    typed = keyboard.next() => match typed {
+                        Typed::Line(line) => break line,
+                        Typed::Garbled(line) => {
+                            self.is_garbled = true;
+                            break line;
+                        }
+                        Typed::Key { is_answer } => self.key(is_answer).await,
+                        Typed::End => return Ok(()),
+                    },
+                    () = at(idle_at) => self.stop_typing().await,
+                }
+            };
+            if self.obey(&line).await?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Shows what becomes of the person's turns and conversations.
+    ///
+    /// # Errors
+    ///
+    /// Lines were not carried out, and the input is a pipe, so that nobody may have read why.
+    pub(in crate::inbox) fn leave(&mut self) -> anyhow::Result<()> {
+        if !self.draft.is_empty() {
+            let told = self.refuse("Not sent: the input ended in the middle of an answer.");
+            self.screen.show(&told)?;
+        }
+        let turns = match self.claimed.len() {
+            0 => String::new(),
+            1 => "1 turn goes back to the queue.\n".into(),
+            count => format!("{count} turns go back to the queue.\n"),
+        };
+        let kept = self.places.iter().enumerate().map(|(place, Place { folder, .. })| {
+            match self.board.open().filter(|(other, _)| *other == place).count() {
+                0 => String::new(),
+                1 => format!("1 conversation stays with {folder}.\n"),
+                count => format!("{count} conversations stay with {folder}.\n"),
+            }
+        });
+        let conversations: String = kept.collect();
+        self.screen.show(&(turns + &conversations))?;
+        let refused = match self.refused {
+            1 => "1 line was".into(),
+            count => format!("{count} lines were"),
+        };
+        let is_told = self.refused == 0 || matches!(self.screen, Screen::Terminal(_));
+        ensure!(is_told, "{refused} not carried out: standard output says why");
+        Ok(())
+    }
+
+    fn prompt(&mut self) -> String {
+        match &self.open {
+            _ if !self.draft.is_empty() => "... ".into(),
+            Some(open) => format!("{}> ", self.board.number(&open.conversation)),
+            None => "inbox> ".into(),
+        }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
+    }
+}
