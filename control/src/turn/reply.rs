@@ -22,7 +22,8 @@ use crate::{
 use std::time::Duration;
 
 /// How long a turn stays out of the queue at least, after its agent did not accept it or rejected
-/// it, so that it doesn't return to that agent at once.
+/// it, so that it doesn't return to that agent at once. A person gets only turns that they claim, so
+/// a turn that a person rejects doesn't wait.
 pub(super) const REDELIVERY_DELAY: Duration = Duration::from_secs(1);
 /// How many bytes of an agent's error, detail or reason are kept, at most.
 const MAX_SENTENCE: usize = 1_000;
@@ -283,7 +284,7 @@ pub(crate) fn finish(tx: &mut Tx<'_>, attempt: &Attempt, finish: &Finish) -> Dec
 }
 
 /// Requeues a turn that its agent rejects. It enters the queue after `retry_after`, or after
-/// [`REDELIVERY_DELAY`] if that is longer.
+/// [`REDELIVERY_DELAY`] if that is longer and no person rejects it.
 pub(crate) fn reject(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
@@ -292,8 +293,10 @@ pub(crate) fn reject(
 ) -> Decision<Ack> {
     match attempt.turn(tx)? {
         Ok(turn) => {
+            let is_persons = turn.hold().is_some_and(|hold| hold.person.is_some());
+            let least = if is_persons { Duration::ZERO } else { REDELIVERY_DELAY };
             let wait = retry_after.unwrap_or_default();
-            let at = (tx.now + wait).min(turn.deadline).max(tx.now + REDELIVERY_DELAY);
+            let at = (tx.now + wait).min(turn.deadline).max(tx.now + least);
             requeue(tx, turn, brief(why), at)?;
             Ok(Ack::Lost("it was rejected"))
         }
