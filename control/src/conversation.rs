@@ -53,6 +53,9 @@ pub(crate) struct Conversation {
     /// The folder that answers, whatever the route says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) assigned: Option<FolderName>,
+    /// The person of that folder who has the conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) holder: Option<String>,
     /// Who had the conversation before, for the agent of the next turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) handoff: Option<Handoff>,
@@ -89,6 +92,7 @@ impl Conversation {
             title: None,
             identity: None,
             assigned: None,
+            holder: None,
             handoff: None,
             observed: Observed::default(),
         }

@@ -44,6 +44,8 @@ pub(crate) enum Refusal {
     /// The message needs a proof of work, or has one that is not valid.
     #[error("{0}")]
     NotProven(Fault),
+    #[error("{by} holds the visitor's message")]
+    TurnHeld { by: String },
     #[error("too many messages")]
     RateLimited { retry_after: Duration },
     #[error("too many open turns of this {of}")]

@@ -247,6 +247,13 @@ impl Turn {
         }
     }
 
+    /// Returns the name of the person or the agent that holds the turn.
+    pub(crate) fn holder(&self) -> Option<&str> {
+        let agent = self.delivery.as_ref().map(|delivery| delivery.agent.as_str());
+        let agent = agent.filter(|name| !name.is_empty()).unwrap_or("an agent");
+        self.hold().map(|hold| hold.person.as_deref().unwrap_or(agent))
+    }
+
     /// Whether the session holds the turn.
     pub(crate) fn is_held_by(&self, session: &SessionId) -> bool {
         self.hold().is_some_and(|hold| hold.session == *session)

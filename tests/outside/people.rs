@@ -8,6 +8,7 @@ mod inbox;
 mod loss;
 mod replies;
 mod say;
+mod team;
 mod two;
 mod typing;
 

@@ -247,7 +247,7 @@ impl Session {
     /// session's folder.
     pub async fn claim(&mut self, turn: &str, conversation: bool) {
         let turn_id = turn.to_owned();
-        let claim = Claim { turn_id, conversation };
+        let claim = Claim { turn_id, conversation, take: false };
         self.say(Said::Claim(claim)).await;
     }
 

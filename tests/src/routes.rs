@@ -74,6 +74,7 @@ impl Stack {
             conversation: conversation.to_owned(),
             to: to.to_owned(),
             note: note.to_owned(),
+            ..AssignConversationRequest::default()
         };
         let mut agents = AgentServiceClient::new(self.operator(A).await);
         let assigned = within("an assignment", agents.assign_conversation(request)).await;

@@ -3,6 +3,8 @@
 //! when the list changes.
 
 use arizuko_proto::v1::{Inbox, InboxConversation, InboxTurn, Turn};
+use prost_types::Timestamp;
+use std::{collections::HashMap, mem};
 
 /// Control's lists of waiting turns and open conversations, with a number for each conversation. A
 /// place is a folder's position in the command line.
@@ -11,16 +13,30 @@ pub(super) struct Board {
     numbers: Vec<String>,
     /// Control's last list of each place; `None` until the first one has come.
     inboxes: Vec<Option<Inbox>>,
+    /// The conversations that the person has given up, with their places and the times of their
+    /// assignment, until control's lists no longer have them: a list may be older.
+    given_up: HashMap<(usize, String), Option<Timestamp>>,
+}
+
+/// Who has a conversation.
+pub(super) struct Holder {
+    pub(super) name: String,
+    /// The turn that they hold in one of the person's folders.
+    pub(super) turn: Option<String>,
 }
 
 impl Board {
     /// Expects a list for each of so many places.
     pub(super) fn new(places: usize) -> Self {
-        Self { numbers: Vec::new(), inboxes: vec![None; places] }
+        Self { numbers: Vec::new(), inboxes: vec![None; places], given_up: HashMap::new() }
     }
 
     /// Takes control's list of a place. Returns the turns that did not wait there before.
-    pub(super) fn update(&mut self, place: usize, inbox: Inbox) -> Vec<InboxTurn> {
+    pub(super) fn update(&mut self, place: usize, mut inbox: Inbox) -> Vec<InboxTurn> {
+        let listed = mem::take(&mut inbox.open);
+        let is_listed = |id: &String| listed.iter().any(|open| open.conversation == *id);
+        self.given_up.retain(|(at, id), _| *at != place || is_listed(id));
+        inbox.open = listed.into_iter().filter(|open| !self.is_given_up(place, open)).collect();
         for conversation in inbox
             .waiting
             .iter()
@@ -34,6 +50,16 @@ impl Board {
         let before = self.inboxes[place].replace(inbox.clone()).unwrap_or_default().waiting;
         let waited = |turn: &InboxTurn| before.iter().any(|was| was.turn_id == turn.turn_id);
         inbox.waiting.into_iter().filter(|turn| !waited(turn)).collect()
+    }
+
+    /// Whether the person has given up the conversation as it is listed here.
+    fn is_given_up(&mut self, place: usize, open: &InboxConversation) -> bool {
+        let given_up = self.given_up.get_mut(&(place, open.conversation.clone()));
+        // A new assignment has another time.
+        given_up.is_some_and(|at| match open.assigned_at {
+            Some(listed) => *at.get_or_insert(listed) == listed,
+            None => false,
+        })
     }
 
     /// Says whether control has sent a list for every place.
@@ -71,25 +97,46 @@ impl Board {
 
     /// Notes that the person has claimed a turn, and with it the conversation, before control's
     /// next list says so.
-    pub(super) fn take(&mut self, place: usize, turn: &Turn) {
+    pub(super) fn take(&mut self, place: usize, turn: &Turn, name: &str) {
         if let Some(inbox) = &mut self.inboxes[place] {
             inbox.waiting.retain(|other| other.turn_id != turn.turn_id);
-            let mut open = inbox.open.iter();
-            if !open.any(|open| open.conversation == turn.conversation) {
-                inbox.open.push(InboxConversation {
-                    conversation: turn.conversation.clone(),
-                    jid: turn.jid.clone(),
-                    assigned_at: None,
-                });
-            }
+            let is_its = |open: &InboxConversation| open.conversation == turn.conversation;
+            let known = inbox.open.iter().position(is_its).map(|at| inbox.open.remove(at));
+            inbox.open.push(InboxConversation {
+                conversation: turn.conversation.clone(),
+                jid: turn.jid.clone(),
+                assigned_at: known.and_then(|known| known.assigned_at),
+                holder: name.into(),
+                held_turn_id: turn.turn_id.clone(),
+            });
         }
+    }
+
+    /// Returns who has the conversation, if control knows of somebody.
+    pub(super) fn holder(&self, conversation: &str) -> Option<Holder> {
+        let waiting = self.waiting_in(conversation).map(|(_, turn)| (&turn.holder, ""));
+        let mut open = self.open().filter(|(_, open)| open.conversation == conversation);
+        let open = open.next().map(|(_, open)| (&open.holder, open.held_turn_id.as_str()));
+        let (name, turn) = waiting.or(open)?;
+        let turn = (!turn.is_empty()).then(|| turn.to_owned());
+        (!name.is_empty()).then(|| Holder { name: name.clone(), turn })
     }
 
     /// Notes that the conversation is no longer the person's, before control's next list says so.
     pub(super) fn give_up(&mut self, conversation: &str) {
-        for inbox in self.inboxes.iter_mut().flatten() {
-            inbox.open.retain(|open| open.conversation != conversation);
+        for (place, inbox) in self.inboxes.iter_mut().enumerate() {
+            let Some(inbox) = inbox else { continue };
+            let is_its = |open: &mut InboxConversation| open.conversation == conversation;
+            for open in inbox.open.extract_if(.., is_its) {
+                self.given_up.insert((place, open.conversation), open.assigned_at);
+            }
         }
+    }
+
+    /// Returns the place that the conversation waits in or is assigned to.
+    pub(super) fn place_of(&self, conversation: &str) -> Option<usize> {
+        let waiting = self.waiting_in(conversation).map(|(place, _)| place);
+        waiting.or_else(|| self.open_in(conversation))
     }
 
     /// Returns the place that the conversation is assigned to.
@@ -149,10 +196,30 @@ mod tests {
         assert_eq!(new(&mut board, inbox(&[("t1", "a")], &[])), ["t1"]);
         assert_eq!(board.number("a"), 1);
         let turn = Turn { turn_id: "t1".into(), conversation: "a".into(), ..Turn::default() };
-        board.take(0, &turn);
+        board.take(0, &turn, "Ann");
         assert!(board.open_in("a") == Some(0) && board.waiting().is_empty());
         board.give_up("a");
         assert_eq!(board.open_in("a"), None);
+    }
+
+    #[test]
+    fn what_was_given_up_stays_away_until_it_is_assigned_again() {
+        let at = |seconds| {
+            let mut list = inbox(&[], &["a"]);
+            list.open[0].assigned_at = Some(Timestamp { seconds, nanos: 0 });
+            list
+        };
+        let mut board = Board::new(1);
+        board.update(0, at(1));
+        board.give_up("a");
+        board.update(0, at(1));
+        assert_eq!(board.open_in("a"), None, "the list is older");
+        board.update(0, at(2));
+        assert_eq!(board.open_in("a"), Some(0));
+        board.give_up("a");
+        board.update(0, inbox(&[], &[]));
+        board.update(0, at(2));
+        assert_eq!(board.open_in("a"), Some(0));
     }
 
     #[test]

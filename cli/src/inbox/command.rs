@@ -7,6 +7,8 @@ pub(super) enum Command {
     List,
     /// Claim, or return to, the conversation with this number.
     Open(usize),
+    /// Take the conversation with this number from a colleague; `None`: the one that was asked about.
+    Take(Option<usize>),
     /// Show the visitor that an answer is being typed.
     Typing,
     /// Hand the turn off and reassign the conversation to this folder; empty: the route's agent.
@@ -28,6 +30,7 @@ pub(super) enum Command {
 pub(super) const HELP: &str = "\
 /list               show what waits and which conversations are open, by number
 /open N             take up conversation N, or return to it
+/take [N]           take up conversation N, or the one just asked about, from a colleague
 /typing             show the visitor that you are typing
 /back [NOTE]        hand the conversation back to the agent; visitors never see the note
 /to FOLDER [NOTE]   hand the conversation to another folder
@@ -53,10 +56,11 @@ pub(super) fn read(line: &str) -> Result<Option<Command>, String> {
     let (name, rest) = split(command);
     let command = match (name, rest) {
         ("list", "") => Command::List,
-        ("open", number) => {
-            let number = number.trim_start_matches('#').parse();
-            Command::Open(number.map_err(|_| "name a number of /list, for example /open 1")?)
+        ("open", text) => {
+            let wrong = "name a number of /list, for example /open 1";
+            Command::Open(number("open", text)?.ok_or(wrong)?)
         }
+        ("take", text) => Command::Take(number("take", text)?),
         ("typing", "") => Command::Typing,
         ("back", note) => Command::To { folder: String::new(), note: note.into() },
         ("to", "") => {
@@ -88,6 +92,13 @@ pub(super) fn is_answer(line: &str) -> bool {
     !line.is_empty() && (!line.starts_with('/') || line.starts_with("//"))
 }
 
+/// Reads the number of a conversation, if there is one.
+fn number(command: &str, text: &str) -> Result<Option<usize>, String> {
+    let text = text.trim_start_matches('#');
+    let wrong = |_| format!("name a number of /list, for example /{command} 1");
+    (!text.is_empty()).then(|| text.parse().map_err(wrong)).transpose()
+}
+
 fn split(text: &str) -> (&str, &str) {
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     (word, rest.trim())
@@ -110,12 +121,14 @@ mod tests {
         assert_eq!(read("  "), Ok(None));
         assert_eq!(read("/open 12"), Ok(Some(Command::Open(12))));
         assert_eq!(read("/open #3"), Ok(Some(Command::Open(3))));
+        assert_eq!(read("/take"), Ok(Some(Command::Take(None))));
+        assert_eq!(read("/take 2"), Ok(Some(Command::Take(Some(2)))));
         assert_eq!(read("/r"), Ok(Some(Command::Reply(String::new()))));
         assert_eq!(read("/r bye "), Ok(Some(Command::Reply("bye".into()))));
         assert_eq!(read("/back"), to("", ""));
         assert_eq!(read("/back was it  so"), to("", "was it  so"));
         assert_eq!(read("/to acme/people  see above"), to("acme/people", "see above"));
-        for wrong in ["/open", "/open x", "/to", "/close now", "/nothing", "/"] {
+        for wrong in ["/open", "/open x", "/take x", "/to", "/close now", "/nothing", "/"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

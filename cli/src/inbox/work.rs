@@ -3,20 +3,22 @@
 
 use super::{
     bell::Bell,
-    board::Board,
+    board::{Board, Holder},
     place::Place,
     replies::Replies,
-    screen::{self, Screen},
+    screen::Screen,
     typing::Typing,
 };
 use crate::attach::{Ending, Pen, PersonEvent, Turn};
-use arizuko_proto::v1::InboxTurn;
 use std::collections::{HashMap, HashSet};
 use tokio::sync::mpsc;
 
 mod actions;
+mod answer;
 mod events;
 mod lines;
+mod list;
+mod open;
 mod typing;
 
 /// The state of a person's work.
@@ -37,6 +39,8 @@ pub(super) struct Work<'a, 'b> {
     claimed: HashMap<String, ClaimedTurn>,
     /// The conversation that answers go to.
     open: Option<Opened>,
+    /// The conversation that a colleague has and that the person was asked about.
+    asked: Option<String>,
     /// The answer from control that a command waits for.
     awaited: Awaited,
     /// The places for which control is out of reach. The person knows if there is one.
@@ -93,6 +97,7 @@ impl<'a, 'b> Work<'a, 'b> {
             replies: Replies::new(),
             claimed: HashMap::new(),
             open: None,
+            asked: None,
             awaited: Awaited::Nothing,
             out_of_reach: HashSet::new(),
             typing: Typing::default(),
@@ -120,15 +125,11 @@ impl<'a, 'b> Work<'a, 'b> {
         }
     }
 
-    /// Returns a line about a turn that nobody has claimed.
-    fn waits(&mut self, place: usize, turn: &InboxTurn) -> String {
-        let number = self.board.number(&turn.conversation);
-        let (age, preview) = (screen::age(turn.created_at), screen::preview(&turn.preview));
-        let who = match turn.identity.as_ref().map(|visitor| [&visitor.name, &visitor.id]) {
-            None => String::new(),
-            Some([name, id]) => format!(", {}", if name.is_empty() { id } else { name }),
-        };
-        format!("{number} waits{}, {}{who}, {age}: {preview}", self.within(place), turn.jid)
+    /// Returns who else has the conversation.
+    fn colleague(&self, conversation: &str) -> Option<Holder> {
+        let holder = self.board.holder(conversation)?;
+        let is_mine = self.claimed.contains_key(conversation) || holder.name == self.name;
+        (!is_mine).then_some(holder)
     }
 
     /// Names a place, if there are several.

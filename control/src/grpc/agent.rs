@@ -6,7 +6,7 @@ use crate::{
     jid::FolderName,
     transaction::Tx,
     turn::{
-        reassign,
+        reassign::{self, Assignment},
         speak::{self, Speech},
     },
 };
@@ -83,6 +83,7 @@ impl v1::agent_service_server::AgentService for Service {
             content: request.content,
             name: request.name,
             idempotency_key: request.idempotency_key,
+            unless_held: request.unless_held,
         };
         let folder = caller.folder(&request.folder)?;
         let partition = self.control.partition(&folder);
@@ -102,9 +103,12 @@ impl v1::agent_service_server::AgentService for Service {
             "" => None,
             to => Some(FolderName::parse(to)?),
         };
+        if !request.name.is_empty() {
+            caller.must_speak_as_person()?;
+        }
         let partition = self.control.partition(&folder);
-        let assigning =
-            |tx: &mut Tx<'_>| reassign::reassign(tx, &folder, &id, to.as_ref(), &request.note);
+        let wanted = Assignment { to: to.as_ref(), note: &request.note, holder: &request.name };
+        let assigning = |tx: &mut Tx<'_>| reassign::reassign(tx, &folder, &id, &wanted);
         let unattended = self.control.ledger.transact(partition, &[], assigning).await?;
         let unattended = unattended.map(String::from).unwrap_or_default();
         Ok(Response::new(v1::AssignConversationResponse { unattended }))

@@ -31,6 +31,7 @@ fn name(refusal: &Refusal) -> (Code, ErrorReason) {
             (Code::FailedPrecondition, ErrorReason::ProofRequired)
         }
         Refusal::NotProven(_) => (Code::FailedPrecondition, ErrorReason::ProofInvalid),
+        Refusal::TurnHeld { .. } => (Code::FailedPrecondition, ErrorReason::TurnHeld),
         Refusal::RateLimited { .. } => (Code::ResourceExhausted, ErrorReason::RateLimited),
         Refusal::TooManyTurns { .. } => (Code::ResourceExhausted, ErrorReason::TooManyTurns),
         Refusal::BudgetSpent { .. } => (Code::ResourceExhausted, ErrorReason::BudgetSpent),

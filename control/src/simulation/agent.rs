@@ -257,7 +257,7 @@ impl Agent {
         let turn_id = self.rng.choice(turns)?;
         let conversation = self.rng.bool();
         self.claimed.insert(turn_id.clone(), conversation);
-        Some(Said::Claim(Claim { turn_id, conversation }))
+        Some(Said::Claim(Claim { turn_id, conversation, take: false }))
     }
 
     /// Notes that a turn was handed off, if that is why it is lost.

@@ -95,18 +95,33 @@ fn link_has_ended(tx: &mut Tx<'_>, turn: &Turn) -> Decision<bool> {
     Ok(!token.is_some_and(|token| token.is_live(tx.now)))
 }
 
-/// Delivers the turn that a person chose. If `assign` is set, assigns its conversation to the
-/// person's folder, too. Returns `None` if the turn no longer waits in that folder, if another turn
-/// of the conversation comes first, or if the link has ended.
+/// What a person chose.
+pub(crate) struct Choice {
+    pub(crate) turn: TurnId,
+    /// Whether to assign its conversation to the person's folder, too.
+    pub(crate) assign: bool,
+    /// Whether to take it from another session of that folder.
+    pub(crate) take: bool,
+}
+
+/// Delivers the turn that a person chose. Returns `None` if the turn is not in that folder or
+/// another session holds it, if another turn of the conversation comes first, or if the link has
+/// ended.
 pub(crate) fn claim_chosen(
     tx: &mut Tx<'_>,
     speaker: &Speaker,
-    id: &TurnId,
-    assign: bool,
+    choice: &Choice,
 ) -> Decision<Option<Turn>> {
+    let Choice { turn: id, assign, take } = choice;
     let session = speaker.session(tx)?;
+    let is_to_be_had = |turn: &Tracked<Turn>| match &turn.state {
+        // A claim that is repeated doesn't take the turn from its own session.
+        State::Running(hold) => *take && session.person && hold.session != session.id,
+        State::Queued | State::Ended(_) => turn.is_queued(),
+    };
     let turn = tx.get_tracked::<Turn>(id)?;
-    let Some(turn) = turn.filter(|turn| turn.waits_for(&session.folder)) else {
+    let turn = turn.filter(|turn| turn.place.folder == session.folder && is_to_be_had(turn));
+    let Some(mut turn) = turn else {
         return Ok(None);
     };
     if link_has_ended(tx, &turn)? {
@@ -119,8 +134,14 @@ pub(crate) fn claim_chosen(
     else {
         return Ok(None);
     };
-    if assign {
+    if turn.hold().is_some() {
+        take_away(tx, &mut turn, &format!("{} has taken it", session.name))?;
+    }
+    if *assign {
         reassign::assign(tx, &mut conversation, Some(&session.folder));
+        if session.person {
+            reassign::hold(tx, &mut conversation, &session.folder, &session.name);
+        }
         reassign::move_waiting(tx, &mut conversation, Some(&turn.id))?;
         conversation.store(tx, &turn.conversation)?;
     }
@@ -143,6 +164,8 @@ fn deliver(tx: &mut Tx<'_>, session: &Session, mut turn: Tracked<Turn>) -> Decis
     });
     if session.person {
         observe::add_for_person(tx, &turn)?;
+        // Colleagues see who holds the turn.
+        queue::wake(tx, &session.folder);
     }
     turn.back_at = None;
     queue::leave(tx, &turn);
@@ -187,12 +210,7 @@ pub(super) fn requeue(
     why: &str,
     at: Time,
 ) -> Decision<()> {
-    let notice = turn.lost(why);
-    let folder = turn.place.folder.clone();
-    turn.note(tx, folder, What::Requeued { why: why.to_owned() })?;
-    let hold = turn.leave_running(tx, Some(notice));
-    // The visitor keeps what a person has said: the next agent must not say it again.
-    turn.keep |= hold.is_some_and(|hold| hold.person.is_some());
+    take_away(tx, &mut turn, why)?;
     turn.await_first_frame_again(tx.now);
     if at > tx.now {
         turn.back_at = Some(at);
@@ -202,6 +220,17 @@ pub(super) fn requeue(
     turn.schedule(tx);
     turn.store(tx, &turn.id)?;
     turn.tell(tx, "requeued", why)
+}
+
+/// Takes a running turn from its session, which is told why.
+fn take_away(tx: &mut Tx<'_>, turn: &mut Tracked<Turn>, why: &str) -> Decision<()> {
+    let notice = turn.lost(why);
+    let folder = turn.place.folder.clone();
+    turn.note(tx, folder, What::Requeued { why: why.to_owned() })?;
+    let hold = turn.leave_running(tx, Some(notice));
+    // The visitor keeps what a person has said: the next agent must not say it again.
+    turn.keep |= hold.is_some_and(|hold| hold.person.is_some());
+    Ok(())
 }
 
 /// Puts a turn into its folder's queue again, when its wait outside the queue is over.

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     ids::SessionId,
     names::{self, Due},
+    queue,
     session::{Session, Speaker},
     transaction::{Decision, Record as _, Tracked, Tx},
 };
@@ -17,7 +18,7 @@ pub(crate) fn leave(tx: &mut Tx<'_>, speaker: &Speaker) -> Decision<()> {
     for turn in held_turns(tx, &session)? {
         requeue(tx, turn, "the agent left", tx.now)?;
     }
-    session.forget(tx);
+    forget(tx, &session);
     Ok(())
 }
 
@@ -32,10 +33,18 @@ pub(crate) fn expire(tx: &mut Tx<'_>, id: &SessionId) -> Decision<()> {
             for turn in held_turns(tx, &session)? {
                 requeue_with_strike(tx, turn, "nothing was heard of its agent", tx.now)?;
             }
-            session.forget(tx);
+            forget(tx, &session);
         }
     }
     Ok(())
+}
+
+/// Deletes a session. Colleagues of a person see that the person has left.
+fn forget(tx: &mut Tx<'_>, session: &Session) {
+    session.forget(tx);
+    if session.person {
+        queue::wake(tx, &session.folder);
+    }
 }
 
 fn held_turns(tx: &mut Tx<'_>, session: &Session) -> Decision<Vec<Tracked<Turn>>> {

@@ -8,6 +8,7 @@ use crate::{
     jid::FolderName,
     names, queue,
     refusal::Refusal,
+    session,
     token::Token,
     transaction::{Decision, Record as _, Tracked, Tx},
 };
@@ -51,21 +52,43 @@ fn has_turn(tx: &mut Tx<'_>, conversation: &Conversation, folder: &FolderName) -
     Ok(false)
 }
 
-/// Assigns a conversation to the folder `to`, or back to its route if `to` is `None`. The
-/// conversation's queued turns move with it. [`of_folder`] says which conversations `folder` has.
-/// Returns `to` if nobody is attached to it.
+/// Who is to answer a conversation from now on.
+pub(crate) struct Assignment<'a> {
+    /// The folder; `None` for the one that the route names.
+    pub(crate) to: Option<&'a FolderName>,
+    /// For the agent that answers next.
+    pub(crate) note: &'a str,
+    /// The person of the folder who has the conversation; empty: nobody, if the folder changes.
+    pub(crate) holder: &'a str,
+}
+
+/// Assigns a conversation to a folder, or back to its route. The conversation's queued turns move
+/// with it. [`of_folder`] says which conversations `folder` has. Returns the new folder if nobody
+/// is attached to it.
 pub(crate) fn reassign(
     tx: &mut Tx<'_>,
     folder: &FolderName,
     id: &ConversationId,
-    to: Option<&FolderName>,
-    note: &str,
+    assignment: &Assignment<'_>,
 ) -> Decision<Option<FolderName>> {
+    let Assignment { to, note, holder } = *assignment;
+    session::check_name(holder, !holder.is_empty())?;
     let (mut conversation, token) = of_folder(tx, folder, id)?;
     check(folder, to, note)?;
+    // A person who takes a conversation from a colleague hands nothing off.
+    let is_handoff = conversation.assigned.as_ref() != to || !note.is_empty();
     assign(tx, &mut conversation, to);
-    conversation.handoff =
-        Some(Handoff { from: folder.clone(), note: note.to_owned(), escalated: false });
+    match to {
+        Some(to) if !holder.is_empty() => hold(tx, &mut conversation, to, holder),
+        None if !holder.is_empty() => {
+            return Err(Refusal::invalid("a person has a conversation only in a folder").into());
+        }
+        _ => {}
+    }
+    if is_handoff {
+        conversation.handoff =
+            Some(Handoff { from: folder.clone(), note: note.to_owned(), escalated: false });
+    }
     move_waiting(tx, &mut conversation, None)?;
     conversation.store(tx, id)?;
     let unattended = match to {
@@ -106,6 +129,18 @@ pub(super) fn assign(
         queue::wake(tx, to);
     }
     conversation.assigned = to.cloned();
+    conversation.holder = None;
+}
+
+/// Makes a person of the folder the holder of a conversation that is assigned to it.
+pub(super) fn hold(
+    tx: &mut Tx<'_>,
+    conversation: &mut Tracked<Conversation>,
+    folder: &FolderName,
+    name: &str,
+) {
+    conversation.holder = Some(name.to_owned());
+    queue::wake(tx, folder);
 }
 
 /// Moves the turns that wait in a conversation, except `except`, to the folder that it is assigned

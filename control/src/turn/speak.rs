@@ -30,6 +30,8 @@ pub(crate) struct Speech {
     pub(crate) name: String,
     /// Empty: none.
     pub(crate) idempotency_key: String,
+    /// Whether to refuse it while somebody holds a turn of the conversation.
+    pub(crate) unless_held: bool,
 }
 
 /// Adds a message to a conversation of the folder, as [`reassign::of_folder`] finds it. A repeat
@@ -54,6 +56,14 @@ pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> De
         Repeated::Before(turn) => return Ok(*turn),
         Repeated::Not(repeat) => repeat,
     };
+    // Only the first open turn can run.
+    if speech.unless_held
+        && let Some(first) = conversation.open.first()
+        && let Some(turn) = tx.get::<Turn>(first)?
+        && let Some(by) = turn.holder()
+    {
+        return Err(Refusal::TurnHeld { by: by.to_owned() }.into());
+    }
     let rate = Rate::per_minute(tx.limits.speech_rate, None);
     tx.limit_rate(names::speech_rate(&conversation.id), rate);
 

@@ -28,6 +28,7 @@ pub(super) enum Step {
 /// A person's claim that control has not answered.
 struct PendingClaim {
     turn_id: String,
+    take: bool,
     is_sent: bool,
 }
 
@@ -168,9 +169,9 @@ impl Ledger {
         cuts_off
     }
 
-    /// Queues a person's claim of a turn.
-    pub(super) fn claim(&mut self, turn_id: &str) {
-        self.claims.push(PendingClaim { turn_id: turn_id.into(), is_sent: false });
+    /// Queues a person's claim of a turn. `take`: also if another session holds the turn.
+    pub(super) fn claim(&mut self, turn_id: &str, take: bool) {
+        self.claims.push(PendingClaim { turn_id: turn_id.into(), take, is_sent: false });
     }
 
     /// Notes that control has refused a claim. Says whether the claim was pending: a claim that was
@@ -215,8 +216,8 @@ impl Ledger {
         }
         if let Some(claim) = self.claims.iter_mut().find(|claim| !claim.is_sent) {
             claim.is_sent = true;
-            let turn_id = claim.turn_id.clone();
-            return Step::Send(Request::Claim(Claim { turn_id, conversation: true }));
+            let (turn_id, take) = (claim.turn_id.clone(), claim.take);
+            return Step::Send(Request::Claim(Claim { turn_id, conversation: true, take }));
         }
         let turns = std::mem::take(&mut self.credit);
         if turns > 0 && !self.is_stopping {

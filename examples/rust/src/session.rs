@@ -84,7 +84,12 @@ impl Session {
 
     /// Claims a queued turn, and with it the conversation's later turns.
     pub fn claim(&self, turn_id: &str) {
-        self.update(|ledger| ledger.claim(turn_id));
+        self.update(|ledger| ledger.claim(turn_id, false));
+    }
+
+    /// Claims a turn even if another session of the folder holds it.
+    pub fn take(&self, turn_id: &str) {
+        self.update(|ledger| ledger.claim(turn_id, true));
     }
 
     /// Tells the person, if the session is a person's.

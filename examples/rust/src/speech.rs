@@ -51,6 +51,15 @@ impl Speaker {
         self.call(call).await
     }
 
+    /// Makes a person of this folder, to which the conversation is assigned, its holder.
+    ///
+    /// # Errors
+    ///
+    /// Control refuses it, or no control answers.
+    pub async fn take(&self, conversation: &str, name: &str) -> Result<(), ControlError> {
+        self.reassign(conversation, &self.folder, "", name).await.map(drop)
+    }
+
     /// Assigns a conversation to the folder `to`, which gets its queued turns and later messages.
     /// If `to` is empty, the route decides again. Returns `to` if nobody is attached to it.
     ///
@@ -63,11 +72,22 @@ impl Speaker {
         to: &str,
         note: &str,
     ) -> Result<Option<String>, ControlError> {
+        self.reassign(conversation, to, note, "").await
+    }
+
+    async fn reassign(
+        &self,
+        conversation: &str,
+        to: &str,
+        note: &str,
+        name: &str,
+    ) -> Result<Option<String>, ControlError> {
         let request = AssignConversationRequest {
             folder: self.folder.clone(),
             conversation: conversation.into(),
             to: to.into(),
             note: note.into(),
+            name: name.into(),
         };
         let call = |mut agents: Agents| {
             let request = request.clone();

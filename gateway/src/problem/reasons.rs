@@ -66,7 +66,10 @@ pub(super) fn answer(reason: ErrorReason) -> (StatusCode, Option<&'static str>) 
             StatusCode::SERVICE_UNAVAILABLE,
             Some("The service can't be reached right now, and nothing was done. Try again soon."),
         ),
-        ErrorReason::Internal | ErrorReason::JidTaken | ErrorReason::Unspecified => (
+        ErrorReason::Internal
+        | ErrorReason::JidTaken
+        | ErrorReason::TurnHeld
+        | ErrorReason::Unspecified => (
             StatusCode::INTERNAL_SERVER_ERROR,
             Some("Something went wrong on our side. Try again later."),
         ),

@@ -3,7 +3,7 @@
 use super::{Awaited, ClaimedTurn, Opened, Work};
 use crate::{
     attach::{Ending, PersonEvent},
-    inbox::screen,
+    inbox::{board::Holder, screen},
 };
 use arizuko_proto::v1::Inbox;
 use std::future::pending;
@@ -60,7 +60,9 @@ impl Work<'_, '_> {
     fn announce(&mut self, place: usize, inbox: Inbox) -> anyhow::Result<()> {
         let first = !self.board.is_known();
         let mut lines = Vec::new();
-        for new in self.board.update(place, inbox) {
+        let new = self.board.update(place, inbox);
+        lines.extend(self.close_if_taken());
+        for new in new {
             if self.is_open(&new.conversation) {
                 self.places[place].session.claim(&new.turn_id);
             } else if !first {
@@ -82,7 +84,7 @@ impl Work<'_, '_> {
         let (conversation, turn_id) = (turn.conversation.clone(), turn.turn_id.clone());
         let (news, place) = (screen::news(turn), *place);
         let number = self.board.number(&conversation);
-        self.board.take(place, turn);
+        self.board.take(place, turn, &self.name);
         self.claimed.insert(conversation.clone(), claimed);
         if self.awaited == Awaited::Claim(turn_id) {
             self.awaited = Awaited::Claimed;
@@ -109,7 +111,19 @@ impl Work<'_, '_> {
         };
         self.claimed.remove(&conversation);
         let number = self.board.number(&conversation);
-        self.screen.show(&format!("{number} no longer needs an answer: {}", why(&ending)))
+        let told = format!("{number} no longer needs an answer: {}", why(&ending));
+        let taken = self.close_if_taken().map(|taken| format!("\n{taken}"));
+        self.screen.show(&(told + &taken.unwrap_or_default()))
+    }
+
+    /// Closes the open conversation if a colleague has it by now. Control may say so before it says
+    /// that the turn is lost, or after it. Returns what to tell the person.
+    fn close_if_taken(&mut self) -> Option<String> {
+        let open = self.open.as_ref()?.conversation.clone();
+        let Holder { name, .. } = self.colleague(&open)?;
+        let told = format!("{} is {name}'s now: /take, /watch.", self.board.number(&open));
+        (self.open, self.asked) = (None, Some(open));
+        Some(told)
     }
 }
 

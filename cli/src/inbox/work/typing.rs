@@ -28,4 +28,13 @@ impl Work<'_, '_> {
             let _ = claimed.pen.reply.status(status).await;
         }
     }
+
+    pub(super) async fn show_that_typing(&mut self) -> String {
+        if self.open_turn().is_none() {
+            return self.refuse("No visitor waits here for an answer.");
+        }
+        let change = self.typing.key(true, Instant::now());
+        self.show_typing(change.or(Some(StatusChange::Typing))).await;
+        "The visitor sees that you are typing.".into()
+    }
 }

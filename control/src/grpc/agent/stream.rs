@@ -23,7 +23,8 @@ use crate::{
     turn::{
         Turn,
         frames::Progress,
-        hold, lease,
+        hold::{self, Choice},
+        lease,
         reply::{self, Attempt},
     },
 };
@@ -254,11 +255,11 @@ impl AttachStream {
 
     /// Claims the turn that a person chose, and delivers it.
     async fn claim(&mut self, claim: v1::Claim) -> Result<(), Error> {
-        let v1::Claim { turn_id, conversation } = claim;
+        let v1::Claim { turn_id, conversation: assign, take } = claim;
         let claimed = match TurnId::parse(&turn_id) {
-            Ok(id) => {
-                let claiming =
-                    |tx: &mut Tx<'_>| hold::claim_chosen(tx, &self.speaker, &id, conversation);
+            Ok(turn) => {
+                let choice = Choice { turn, assign, take };
+                let claiming = |tx: &mut Tx<'_>| hold::claim_chosen(tx, &self.speaker, &choice);
                 self.control.ledger.transact(self.partition, &[], claiming).await?
             }
             Err(_) => None,

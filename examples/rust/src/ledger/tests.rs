@@ -194,7 +194,7 @@ fn stored_frames_make_room_once() {
 #[test]
 fn a_person_gets_the_turn_they_claimed_and_gives_no_credit() {
     let mut ledger = person();
-    ledger.claim("a");
+    ledger.claim("a", false);
     assert_eq!(said(&mut ledger), ["claim a"]);
     ledger.turn(&turn("a", 1)).unwrap();
     assert_eq!(said(&mut ledger), ["accept a"]);
@@ -207,8 +207,8 @@ fn a_person_gets_the_turn_they_claimed_and_gives_no_credit() {
 #[test]
 fn a_claim_is_repeated_until_it_is_answered() {
     let mut ledger = person();
-    ledger.claim("a");
-    ledger.claim("b");
+    ledger.claim("a", false);
+    ledger.claim("b", false);
     assert_eq!(said(&mut ledger), ["claim a", "claim b"]);
     assert!(ledger.refuse("b"));
     let (_, hello) = ledger.hello();
