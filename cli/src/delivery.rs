@@ -5,7 +5,7 @@ use crate::{
     connect,
     console::{Console, Format, quoted, word},
     control::Control,
-    conversation::list,
+    conversation::list::{self, Progress},
     folder, time, turn,
 };
 use arizuko_proto::v1::{
@@ -111,7 +111,7 @@ impl List {
         flags: &str,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        let listed = list::pages(control, self.request(), self.limit).await?;
+        let listed = list::pages(control, self.request(), self.limit, Progress::default()).await?;
         if json {
             return console.message(&listed);
         }

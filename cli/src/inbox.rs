@@ -3,7 +3,7 @@
 //!
 //! `keyboard.rs` reads lines and `command.rs` parses them; `work.rs` carries them out and handles
 //! what control says; `board.rs` numbers what waits; `screen.rs` shows it; `bell.rs` rings;
-//! `place.rs` is a folder's session; `replies.rs` reads canned replies; `typing.rs` decides when
+//! `place.rs` is a folder's session; `replies.rs` reads canned replies; `thread.rs` is a conversation that is followed live; `typing.rs` decides when
 //! visitors see that somebody is typing.
 
 mod bell;
@@ -13,6 +13,7 @@ mod keyboard;
 mod place;
 mod replies;
 mod screen;
+mod thread;
 mod typing;
 mod work;
 

@@ -59,6 +59,9 @@ pub(crate) struct Conversation {
     /// Who had the conversation before, for the agent of the next turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) handoff: Option<Handoff>,
+    /// What people have noted for those who answer later, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<Note>,
     /// Messages to deliver as context with the next turn.
     #[serde(default, skip_serializing_if = "Observed::is_empty")]
     pub(crate) observed: Observed,
@@ -94,6 +97,7 @@ impl Conversation {
             assigned: None,
             holder: None,
             handoff: None,
+            notes: Vec::new(),
             observed: Observed::default(),
         }
     }
@@ -148,6 +152,15 @@ pub(crate) struct Handoff {
     pub(crate) note: String,
     /// Whether the turn moved because no answer came in time.
     pub(crate) escalated: bool,
+}
+
+/// What a person has noted in a conversation. Neither visitors nor agents get it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Note {
+    pub(crate) at: Time,
+    /// The person's name.
+    pub(crate) by: String,
+    pub(crate) text: String,
 }
 
 /// The end of a conversation's log. It is apart from the [`Conversation`], because every frame

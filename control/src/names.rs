@@ -366,8 +366,9 @@ pub(crate) fn of_day(token: &TokenId, day: Day, what: &str) -> String {
 
 // ── Topics ──────────────────────────────────────────────────────────────────────────────────────
 
-/// Names the topic of a conversation's new frames, of responses to a webhook's sender, and of its
-/// deletion. Published by `conversation.rs`, `turn/reply.rs` and `turn/retention.rs`.
+/// Names the topic of a conversation's new frames, of responses to a webhook's sender, of people's
+/// notes, and of its deletion. Published by `conversation.rs`, `turn/reply.rs`, `turn/note.rs` and
+/// `turn/retention.rs`.
 pub(crate) fn conversation_topic(id: &ConversationId) -> String {
     format!("conversation:{id}")
 }

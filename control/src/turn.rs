@@ -38,6 +38,7 @@ pub(crate) mod hold;
 pub(crate) mod input;
 pub(crate) mod journal;
 pub(crate) mod lease;
+pub(crate) mod note;
 pub(crate) mod observe;
 pub(crate) mod overdue;
 pub(crate) mod post;

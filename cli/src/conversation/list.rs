@@ -69,7 +69,7 @@ impl List {
         flags: &str,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        let listed = pages(control, self.request(), self.limit).await?;
+        let listed = pages(control, self.request(), self.limit, Progress::default()).await?;
         if json {
             return console.message(&listed);
         }
@@ -124,9 +124,10 @@ pub(crate) async fn pages(
     control: &Control,
     mut request: ListConversationsRequest,
     wanted: u32,
+    mut progress: Progress,
 ) -> anyhow::Result<ListConversationsResponse> {
     let mut conversations = control.conversations().await?;
-    let (mut all, mut progress) = (ListConversationsResponse::default(), Progress::default());
+    let mut all = ListConversationsResponse::default();
     loop {
         let left = wanted - u32::try_from(all.conversations.len()).unwrap_or(wanted);
         request.page_size = left.min(200);
@@ -186,14 +187,20 @@ fn cut(text: &str, most: usize) -> String {
 
 /// Shows on a terminal how far a long search is, on one line.
 #[derive(Default)]
-struct Progress {
+pub(crate) struct Progress {
     is_shown: bool,
+    is_hidden: bool,
 }
 
 impl Progress {
+    /// Shows nothing: the terminal is used for something else.
+    pub(crate) fn hidden() -> Self {
+        Self { is_shown: false, is_hidden: true }
+    }
+
     fn show(&mut self, so_far: &ListConversationsResponse) {
         let mut terminal = io::stderr();
-        if terminal.is_terminal() {
+        if terminal.is_terminal() && !self.is_hidden {
             self.is_shown = true;
             let (count, reached) = (so_far.looked_at, time::brief(so_far.reached));
             // If this can't be shown, nothing is lost.

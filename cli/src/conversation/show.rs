@@ -6,8 +6,9 @@ use crate::{
     time,
 };
 use arizuko_proto::v1::{
-    Author, Conversation, ShowConversationRequest, ShowConversationResponse, Thumb, TurnAgent,
-    TurnDetail, TurnEvent, TurnEventKind, TurnMessage, VisitorIdentity, VisitorPage,
+    Author, Conversation, ConversationNote, ShowConversationRequest, ShowConversationResponse,
+    Thumb, TurnAgent, TurnDetail, TurnEvent, TurnEventKind, TurnMessage, VisitorIdentity,
+    VisitorPage,
 };
 use prost_types::Timestamp;
 
@@ -25,33 +26,53 @@ impl Show {
         json: bool,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        let mut conversations = control.conversations().await?;
-        let mut all = ShowConversationResponse::default();
-        let mut is_first = true;
-        while is_first || !all.next_page_token.is_empty() {
-            let request = ShowConversationRequest {
-                conversation_id: self.conversation_id.clone(),
-                page_size: 0,
-                page_token: std::mem::take(&mut all.next_page_token),
-            };
-            let page = control.answer(conversations.show_conversation(request).await)?;
-            all.next_page_token = page.next_page_token;
-            if json {
-                all.conversation = page.conversation;
-                all.turns.extend(page.turns);
-            } else {
-                if is_first {
-                    show_head(&page.conversation.unwrap_or_default(), console)?;
-                }
-                for turn in page.turns {
-                    console.line("")?;
-                    show_turn(&turn, console)?;
-                }
-            }
-            is_first = false;
+        let all = whole(control, &self.conversation_id).await?;
+        if json {
+            return console.message(&all);
         }
-        if json { console.message(&all) } else { Ok(()) }
+        let conversation = all.conversation.unwrap_or_default();
+        show_head(&conversation, console)?;
+        console.text(&conversation.notes.iter().map(noted).collect::<String>())?;
+        for turn in all.turns {
+            console.line("")?;
+            show_turn(&turn, console)?;
+        }
+        Ok(())
     }
+}
+
+/// Reads a conversation with all its turns.
+pub(crate) async fn whole(
+    control: &Control,
+    conversation_id: &str,
+) -> anyhow::Result<ShowConversationResponse> {
+    let mut conversations = control.conversations().await?;
+    let mut all = ShowConversationResponse::default();
+    loop {
+        let request = ShowConversationRequest {
+            conversation_id: conversation_id.into(),
+            page_size: 0,
+            page_token: all.next_page_token,
+        };
+        let page = control.answer(conversations.show_conversation(request).await)?;
+        all.conversation = page.conversation;
+        all.turns.extend(page.turns);
+        all.next_page_token = page.next_page_token;
+        if all.next_page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+/// Describes a note on one line, with further lines indented.
+pub(crate) fn noted(note: &ConversationNote) -> String {
+    let ConversationNote { name, text, created_at } = note;
+    block(&Said { at: *created_at, who: format!("note by {name}"), text: text.clone() })
+}
+
+/// Returns what was said in a turn and what happened to it, in chronological order.
+pub(crate) fn told(turn: &TurnDetail) -> String {
+    course(turn).iter().map(block).collect()
 }
 
 /// Shows a field and its value, unless the value is empty.
@@ -111,7 +132,7 @@ fn show_turn(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()>
 
 /// Shows a turn's messages and what happened to it, in chronological order.
 pub(crate) fn show_course(turn: &TurnDetail, console: &mut Console<'_>) -> anyhow::Result<()> {
-    course(turn).iter().try_for_each(|said| console.text(&block(said)))
+    console.text(&told(turn))
 }
 
 /// Something that was said, or that happened.

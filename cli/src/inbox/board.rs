@@ -2,7 +2,10 @@
 //! number. A conversation keeps its number, so that a command that is being typed keeps its meaning
 //! when the list changes.
 
-use arizuko_proto::v1::{Inbox, InboxConversation, InboxTurn, Turn};
+use arizuko_proto::{
+    public_id,
+    v1::{Inbox, InboxConversation, InboxTurn, Turn},
+};
 use prost_types::Timestamp;
 use std::{collections::HashMap, mem};
 
@@ -148,6 +151,12 @@ impl Board {
     /// Returns the conversation with this number.
     pub(super) fn conversation(&self, number: usize) -> Option<&str> {
         self.numbers.get(number.checked_sub(1)?).map(String::as_str)
+    }
+
+    /// Returns the number of the conversation with this public id.
+    pub(super) fn number_of_public(&self, id: &str) -> Option<usize> {
+        let known = self.numbers.iter().position(|known| public_id::conversation(known) == id);
+        known.map(|index| index + 1)
     }
 
     /// Returns the number of a conversation, which gets one if it has none.

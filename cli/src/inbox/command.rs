@@ -9,6 +9,16 @@ pub(super) enum Command {
     Open(usize),
     /// Take the conversation with this number from a colleague; `None`: the one that was asked about.
     Take(Option<usize>),
+    /// Follow the conversation with this number live; `None`: the one that was asked about.
+    Watch(Option<usize>),
+    /// Stop to watch or to answer the open conversation.
+    Leave,
+    /// Leave a note in the open conversation.
+    Note(String),
+    /// Show all of the conversation with this number or public id; empty: of the open one.
+    History(String),
+    /// List the conversations that have these words.
+    Search(String),
     /// Show the visitor that an answer is being typed.
     Typing,
     /// Hand the turn off and reassign the conversation to this folder; empty: the route's agent.
@@ -31,6 +41,11 @@ pub(super) const HELP: &str = "\
 /list               show what waits and which conversations are open, by number
 /open N             take up conversation N, or return to it
 /take [N]           take up conversation N, or the one just asked about, from a colleague
+/watch [N]          follow conversation N live, and leave it to the colleague who has it
+/leave              close the open conversation, which stays as it is
+/note TEXT          leave a note for colleagues; neither visitors nor agents see it
+/history [N]        show all that was said, noted and done in a conversation, or in a cnv_… id
+/search WORDS       list the conversations with a message that has all these words
 /typing             show the visitor that you are typing
 /back [NOTE]        hand the conversation back to the agent; visitors never see the note
 /to FOLDER [NOTE]   hand the conversation to another folder
@@ -61,6 +76,13 @@ pub(super) fn read(line: &str) -> Result<Option<Command>, String> {
             Command::Open(number("open", text)?.ok_or(wrong)?)
         }
         ("take", text) => Command::Take(number("take", text)?),
+        ("watch", text) => Command::Watch(number("watch", text)?),
+        ("leave", "") => Command::Leave,
+        ("note", "") => return Err("write what to note, for example /note calls back at 5".into()),
+        ("note", text) => Command::Note(text.into()),
+        ("history", which) => Command::History(which.trim_start_matches('#').into()),
+        ("search", "") => return Err("name words to look for, for example /search refund".into()),
+        ("search", words) => Command::Search(words.into()),
         ("typing", "") => Command::Typing,
         ("back", note) => Command::To { folder: String::new(), note: note.into() },
         ("to", "") => {
@@ -74,7 +96,7 @@ pub(super) fn read(line: &str) -> Result<Option<Command>, String> {
         ("close", "") => Command::Close,
         ("help" | "?", "") => Command::Help,
         ("quit" | "exit", "") => Command::Quit,
-        ("list" | "typing" | "close" | "help" | "quit", _) => {
+        ("list" | "leave" | "typing" | "close" | "help" | "quit", _) => {
             return Err(format!("nothing was done: /{name} takes no argument"));
         }
         _ => {

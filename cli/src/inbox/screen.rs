@@ -6,7 +6,7 @@ use crate::{
     console::{Console, printable},
     conversation::show::{place, verified},
 };
-use arizuko_proto::v1::{Author, Message, Observed, Turn};
+use arizuko_proto::v1::{Author, ConversationNote, Message, Observed, Turn};
 
 /// How many characters of a message a list shows, at most.
 const PREVIEW: usize = 70;
@@ -18,6 +18,11 @@ pub(super) enum Screen<'a, 'b> {
 }
 
 impl Screen<'_, '_> {
+    /// Whether what is said in the open conversation shows by itself.
+    pub(super) fn shows_threads(&self) -> bool {
+        false
+    }
+
     /// Shows lines, without control characters.
     pub(super) fn show(&mut self, text: &str) -> anyhow::Result<()> {
         match self {
@@ -74,6 +79,11 @@ pub(super) fn news(turn: &Turn) -> String {
 pub(super) fn history(messages: &[Message]) -> String {
     let said = messages.iter();
     said.map(|message| block(&who_said(message), &message.content)).collect()
+}
+
+/// Describes a colleague's note.
+pub(super) fn note(note: &ConversationNote) -> String {
+    block(&format!("note by {}, {}", note.name, ago(note.created_at)), &note.text)
 }
 
 /// Returns the beginning of a message, on one line.

@@ -4,21 +4,24 @@
 use super::{
     bell::Bell,
     board::{Board, Holder},
-    place::Place,
+    place::{Event, Place},
     replies::Replies,
     screen::Screen,
+    thread::Thread,
     typing::Typing,
 };
-use crate::attach::{Ending, Pen, PersonEvent, Turn};
+use crate::attach::{Ending, Pen, Turn};
 use std::collections::{HashMap, HashSet};
 use tokio::sync::mpsc;
 
 mod actions;
 mod answer;
 mod events;
+mod follow;
 mod lines;
 mod list;
 mod open;
+mod read;
 mod typing;
 
 /// The state of a person's work.
@@ -28,7 +31,7 @@ pub(super) struct Work<'a, 'b> {
     /// The folders whose turns they answer.
     places: Vec<Place>,
     /// The events of each place.
-    events: mpsc::UnboundedReceiver<(usize, PersonEvent)>,
+    events: mpsc::UnboundedReceiver<(usize, Event)>,
     screen: Screen<'a, 'b>,
     /// Rings when something arrives; `None` in a pipe, or if it is not wanted.
     pub(super) bell: Option<Bell>,
@@ -37,10 +40,12 @@ pub(super) struct Work<'a, 'b> {
     board: Board,
     /// The turns that the person has claimed, by conversation.
     claimed: HashMap<String, ClaimedTurn>,
-    /// The conversation that answers go to.
+    /// The conversation that answers go to, or that the person watches.
     open: Option<Opened>,
     /// The conversation that a colleague has and that the person was asked about.
     asked: Option<String>,
+    /// The conversation that is followed live.
+    thread: Option<Thread>,
     /// The answer from control that a command waits for.
     awaited: Awaited,
     /// The places for which control is out of reach. The person knows if there is one.
@@ -65,6 +70,8 @@ struct Opened {
     conversation: String,
     /// The place that speaks in it.
     place: usize,
+    /// The person only watches, so that no answer goes to it.
+    is_watched: bool,
 }
 
 /// An answer from control, awaited or received.
@@ -84,7 +91,7 @@ impl<'a, 'b> Work<'a, 'b> {
     pub(super) fn new(
         name: String,
         places: Vec<Place>,
-        events: mpsc::UnboundedReceiver<(usize, PersonEvent)>,
+        events: mpsc::UnboundedReceiver<(usize, Event)>,
         screen: Screen<'a, 'b>,
     ) -> Self {
         Self {
@@ -98,6 +105,7 @@ impl<'a, 'b> Work<'a, 'b> {
             claimed: HashMap::new(),
             open: None,
             asked: None,
+            thread: None,
             awaited: Awaited::Nothing,
             out_of_reach: HashSet::new(),
             typing: Typing::default(),
@@ -140,8 +148,22 @@ impl<'a, 'b> Work<'a, 'b> {
         }
     }
 
+    /// Whether answers go to this conversation.
     fn is_open(&self, conversation: &str) -> bool {
-        self.open.as_ref().is_some_and(|open| open.conversation == conversation)
+        let open = self.open.as_ref().filter(|open| !open.is_watched);
+        open.is_some_and(|open| open.conversation == conversation)
+    }
+
+    /// Returns the conversation that answers go to, or says why there is none.
+    fn answered(&mut self, none: &str) -> Result<Opened, String> {
+        match self.open.clone() {
+            Some(open) if open.is_watched => {
+                let number = self.board.number(&open.conversation);
+                Err(self.refuse(format!("You only watch {number}: /take it to answer.")))
+            }
+            Some(open) => Ok(open),
+            None => Err(self.refuse(none)),
+        }
     }
 
     /// Returns the claimed turn of the open conversation.

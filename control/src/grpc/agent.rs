@@ -1,11 +1,15 @@
 //! AgentService.
 
-use super::{Service, access::conversation_id, gate::note_refusal};
+use super::{Service, access::conversation_id, gate::note_refusal, wire};
 use crate::{
     audit::Change,
+    ids::ConversationId,
     jid::FolderName,
+    key::Caller,
+    ledger::Error,
     transaction::Tx,
     turn::{
+        note,
         reassign::{self, Assignment},
         speak::{self, Speech},
     },
@@ -15,6 +19,7 @@ use arizuko_proto::{
     v1::{self, AttachRequest, AttachResponse, ErrorReason},
 };
 pub(super) use desk::Desks;
+use follow::Follower;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use history::{MAX_MESSAGES, Wanted};
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -23,6 +28,7 @@ use tracing::{Instrument as _, field::Empty};
 mod credit;
 mod delivery;
 mod desk;
+mod follow;
 mod history;
 mod inbox;
 mod milestone;
@@ -38,6 +44,7 @@ const DEFAULT_MESSAGES: u32 = 50;
 #[tonic::async_trait]
 impl v1::agent_service_server::AgentService for Service {
     type AttachStream = BoxStream<'static, Result<AttachResponse, Status>>;
+    type FollowConversationStream = follow::Responses;
 
     async fn attach(
         &self,
@@ -122,8 +129,57 @@ impl v1::agent_service_server::AgentService for Service {
         let id = conversation_id(&request.conversation)?;
         let folder = caller.folder(&request.folder)?;
         let partition = self.control.partition(&folder);
-        let checking = |tx: &mut Tx<'_>| reassign::of_folder(tx, &folder, &id).map(drop);
-        self.control.ledger.view(partition, checking).await?;
+        let reading = |tx: &mut Tx<'_>| {
+            let (conversation, _) = reassign::of_folder(tx, &folder, &id)?;
+            Ok(conversation.notes.clone())
+        };
+        let notes = self.control.ledger.view(partition, reading).await?;
+        self.note_reading(&caller, &folder, &id).await?;
+        let count = count(request.limit);
+        let wanted = Wanted { conversation: &id, before: u64::MAX, without: &[], count };
+        let messages = history::read(&self.control, partition, &wanted).await?;
+        let notes = notes.into_iter().map(wire::note).collect();
+        Ok(Response::new(v1::ReadConversationResponse { messages, notes }))
+    }
+
+    async fn follow_conversation(
+        &self,
+        request: Request<v1::FollowConversationRequest>,
+    ) -> Result<Response<Self::FollowConversationStream>, Status> {
+        let (caller, request) = self.authenticate_reader(request)?;
+        let conversation = conversation_id(&request.conversation)?;
+        let folder = caller.folder(&request.folder)?;
+        let partition = self.control.partition(&folder);
+        self.note_reading(&caller, &folder, &conversation).await?;
+        let control = self.control.clone();
+        let follower = Follower { control, caller, folder, partition, conversation };
+        Ok(Response::new(follower.start(count(request.limit)).await?))
+    }
+
+    async fn note_conversation(
+        &self,
+        request: Request<v1::NoteConversationRequest>,
+    ) -> Result<Response<v1::NoteConversationResponse>, Status> {
+        let (caller, request) = self.authenticate(request)?;
+        caller.must_speak_as_person()?;
+        let v1::NoteConversationRequest { folder, conversation, name, text } = request;
+        let id = conversation_id(&conversation)?;
+        let folder = caller.folder(&folder)?;
+        let partition = self.control.partition(&folder);
+        let noting = |tx: &mut Tx<'_>| note::add(tx, &folder, &id, &name, &text);
+        self.control.ledger.transact(partition, &[], noting).await?;
+        Ok(Response::new(v1::NoteConversationResponse {}))
+    }
+}
+
+impl Service {
+    /// Notes in the audit log that an operator or a viewer reads a folder's conversation.
+    async fn note_reading(
+        &self,
+        caller: &Caller,
+        folder: &FolderName,
+        id: &ConversationId,
+    ) -> Result<(), Error> {
         let change = Change {
             actor: caller.key_id.as_str(),
             action: "conversation.read",
@@ -131,14 +187,14 @@ impl v1::agent_service_server::AgentService for Service {
             subject: &public_id::conversation(id.as_str()),
             detail: "",
         };
-        self.note_by_operator(&caller, partition, &change).await?;
-        let limit = match request.limit {
-            0 => DEFAULT_MESSAGES,
-            limit => limit.min(MAX_MESSAGES),
-        };
-        let count = limit as usize;
-        let wanted = Wanted { conversation: &id, before: u64::MAX, without: &[], count };
-        let messages = history::read(&self.control, partition, &wanted).await?;
-        Ok(Response::new(v1::ReadConversationResponse { messages }))
+        self.note_by_operator(caller, self.control.partition(folder), &change).await
+    }
+}
+
+/// Returns how many messages a caller asks for.
+fn count(limit: u32) -> usize {
+    match limit {
+        0 => DEFAULT_MESSAGES as usize,
+        limit => limit.min(MAX_MESSAGES) as usize,
     }
 }

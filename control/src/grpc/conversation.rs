@@ -28,9 +28,7 @@ mod find;
 mod list;
 mod place;
 mod search;
-mod seen;
-
-pub(super) use seen::excerpt;
+pub(super) mod seen;
 mod turn;
 
 const DEFAULT_PAGE_SIZE: u32 = 50;

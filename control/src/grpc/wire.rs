@@ -1,6 +1,7 @@
 //! Converts between protos and the domain, where more than one service needs it.
 
 use crate::{
+    conversation::Note,
     frame::{self, Body, Frame, Outcome, Thumb, Transcript},
     hook_request::{Blob, Header},
     identity::{Identity, Page},
@@ -245,6 +246,11 @@ pub(super) fn reply_message(turn: &TurnId, message: frame::Message) -> v1::Messa
 /// Returns the id of a turn; empty if there is none.
 pub(super) fn id_or_empty(turn: Option<&TurnId>) -> String {
     turn.map(TurnId::to_string).unwrap_or_default()
+}
+
+pub(super) fn note(note: Note) -> v1::ConversationNote {
+    let Note { at, by: name, text } = note;
+    v1::ConversationNote { name, text, created_at: Some(timestamp(at)) }
 }
 
 /// Returns who wrote a message of a reply.

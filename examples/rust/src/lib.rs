@@ -29,6 +29,7 @@ mod active_turn;
 mod agent;
 pub mod control;
 pub mod folder;
+pub mod follow;
 mod ledger;
 mod outcome;
 pub mod person;

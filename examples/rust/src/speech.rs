@@ -5,8 +5,9 @@ use crate::control::{Control, ControlError};
 use arizuko_proto::{
     client::{Backoff, Channel},
     v1::{
-        AssignConversationRequest, ErrorReason, Message, ReadConversationRequest,
-        SendMessageRequest, SendMessageResponse, agent_service_client::AgentServiceClient,
+        AssignConversationRequest, ErrorReason, NoteConversationRequest, ReadConversationRequest,
+        ReadConversationResponse, SendMessageRequest, SendMessageResponse,
+        agent_service_client::AgentServiceClient,
     },
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -17,15 +18,15 @@ use tonic::{Code, Response, Status};
 /// How long a call that fails is retried.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long to wait before the next try: at first, and at most.
-const RETRY: Range<Duration> = Duration::from_millis(200)..Duration::from_secs(1);
+pub(crate) const RETRY: Range<Duration> = Duration::from_millis(200)..Duration::from_secs(1);
 /// How many bytes a message may have: the 64 KiB of a frame less room for its other fields.
 const MAX_MESSAGE_BYTES: usize = 60 << 10;
 
 /// Makes the calls of this module for a folder.
 pub struct Speaker {
-    control: Arc<Control>,
+    pub(crate) control: Arc<Control>,
     /// Empty: the key's.
-    folder: String,
+    pub(crate) folder: String,
 }
 
 impl Speaker {
@@ -97,12 +98,40 @@ impl Speaker {
         Ok(Some(assigned.unattended).filter(|folder| !folder.is_empty()))
     }
 
-    /// Returns the newest messages of a conversation, up to `limit`, sorted from the oldest.
+    /// Adds a person's note for those who answer the conversation later.
     ///
     /// # Errors
     ///
     /// Control refuses it, or no control answers.
-    pub async fn read(&self, conversation: &str, limit: u32) -> Result<Vec<Message>, ControlError> {
+    pub async fn note(
+        &self,
+        conversation: &str,
+        name: &str,
+        text: &str,
+    ) -> Result<(), ControlError> {
+        let request = NoteConversationRequest {
+            folder: self.folder.clone(),
+            conversation: conversation.into(),
+            name: name.into(),
+            text: text.into(),
+        };
+        let call = |mut agents: Agents| {
+            let request = request.clone();
+            async move { agents.note_conversation(request).await }
+        };
+        self.call(call).await.map(drop)
+    }
+
+    /// Returns the notes and the newest messages of a conversation, up to `limit` messages.
+    ///
+    /// # Errors
+    ///
+    /// Control refuses it, or no control answers.
+    pub async fn read(
+        &self,
+        conversation: &str,
+        limit: u32,
+    ) -> Result<ReadConversationResponse, ControlError> {
         let request = ReadConversationRequest {
             folder: self.folder.clone(),
             conversation: conversation.into(),
@@ -112,7 +141,7 @@ impl Speaker {
             let request = request.clone();
             async move { agents.read_conversation(request).await }
         };
-        Ok(self.call(call).await?.messages)
+        self.call(call).await
     }
 
     /// Repeats a call until control answers it, or until [`PATIENCE`] is over.
@@ -167,7 +196,7 @@ impl Control {
 type Agents = AgentServiceClient<Channel>;
 
 /// Says whether control would refuse a repeat as well.
-fn is_final(status: &Status) -> bool {
+pub(crate) fn is_final(status: &Status) -> bool {
     match ErrorReason::of(status) {
         Some(reason) => !matches!(reason, ErrorReason::Unavailable | ErrorReason::OutcomeUnknown),
         None => status.code() == Code::Unimplemented,

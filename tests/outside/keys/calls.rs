@@ -14,16 +14,17 @@ use arizuko_proto::{
         Access, ApplyRoutesRequest, AssignConversationRequest, CancelTurnRequest, CreateKeyRequest,
         CreateSubscriptionRequest, DeleteConversationRequest, DeleteConversationsRequest,
         DeleteRouteRequest, DeleteSubscriptionRequest, EditTokenRequest, ExplainRouteRequest,
-        ExportConversationsRequest, FinishRotationRequest, GetConversationRequest, GetLogoRequest,
-        GetStatusRequest, GetTokenStatsRequest, GetTurnRequest, IssueChatLinkRequest,
-        IssueWebhookRequest, ListAuditRequest, ListConversationsRequest, ListEventsRequest,
-        ListKeysRequest, ListRoutesRequest, ListSubscriptionsRequest, ListTokensRequest,
-        ListVisitorConversationsRequest, PostMessageRequest, RateTurnRequest,
-        ReadConversationRequest, ReplayDeliveryRequest, ReplayEventsRequest, ReportGatewayRequest,
-        ResolveTokenRequest, ResumeSubscriptionRequest, RevokeKeyRequest, RevokeTokenRequest,
-        RotateKeyRequest, SendMessageRequest, SetRouteRequest, SetVisitorKeysRequest,
-        SetWebhookSecretsRequest, ShowConversationRequest, ShowTurnRequest, TailRequest, TokenKind,
-        TokenTarget, WatchRequest, token_target,
+        ExportConversationsRequest, FinishRotationRequest, FollowConversationRequest,
+        GetConversationRequest, GetLogoRequest, GetStatusRequest, GetTokenStatsRequest,
+        GetTurnRequest, IssueChatLinkRequest, IssueWebhookRequest, ListAuditRequest,
+        ListConversationsRequest, ListEventsRequest, ListKeysRequest, ListRoutesRequest,
+        ListSubscriptionsRequest, ListTokensRequest, ListVisitorConversationsRequest,
+        NoteConversationRequest, PostMessageRequest, RateTurnRequest, ReadConversationRequest,
+        ReplayDeliveryRequest, ReplayEventsRequest, ReportGatewayRequest, ResolveTokenRequest,
+        ResumeSubscriptionRequest, RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest,
+        SendMessageRequest, SetRouteRequest, SetVisitorKeysRequest, SetWebhookSecretsRequest,
+        ShowConversationRequest, ShowTurnRequest, TailRequest, TokenKind, TokenTarget,
+        WatchRequest, token_target,
     },
 };
 use arizuko_tests::prelude::*;
@@ -71,7 +72,10 @@ pub(super) const CHANGES: [&str; 4] =
 pub(super) const ROUTES: [&str; 5] =
     ["SetRoute", "ListRoutes", "ExplainRoute", "ApplyRoutes", "DeleteRoute"];
 /// Calls about a conversation that a folder has a part in.
-pub(super) const SPEECH: [&str; 3] = ["SendMessage", "AssignConversation", "ReadConversation"];
+pub(super) const SPEECH: [&str; 4] =
+    ["SendMessage", "AssignConversation", "ReadConversation", "FollowConversation"];
+/// Calls about a conversation that only people make.
+pub(super) const PEOPLE: [&str; 1] = ["NoteConversation"];
 /// Calls that show the conversations of a folder.
 pub(super) const SHOWS: [&str; 4] =
     ["ListConversations", "ExportConversations", "ShowConversation", "ShowTurn"];
@@ -108,7 +112,9 @@ async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Resu
         "ReplayDelivery" => shows(call, folder, channel, facts).await,
         "DeleteConversations" => shows(call, "nobody", channel, facts).await,
         call if SHOWS.contains(&call) => shows(call, folder, channel, facts).await,
-        call if SPEECH.contains(&call) => speech(call, folder, channel, facts).await,
+        call if SPEECH.contains(&call) || PEOPLE.contains(&call) => {
+            speech(call, folder, channel, facts).await
+        }
         _ => visits(call, channel, facts).await,
     }
 }
@@ -160,6 +166,15 @@ async fn speech(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Re
                 ..AssignConversationRequest::default()
             };
             agents.assign_conversation(request).await.map(drop)
+        }
+        "FollowConversation" => {
+            let request = FollowConversationRequest { folder, conversation, limit: 1 };
+            agents.follow_conversation(request).await.map(drop)
+        }
+        "NoteConversation" => {
+            let (name, text) = ("Ann".to_owned(), "a note".to_owned());
+            let request = NoteConversationRequest { folder, conversation, name, text };
+            agents.note_conversation(request).await.map(drop)
         }
         _ => {
             let request = ReadConversationRequest { folder, conversation, limit: 1 };

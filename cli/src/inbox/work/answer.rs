@@ -13,9 +13,10 @@ use arizuko_proto::v1::{ErrorReason, SendMessageRequest};
 impl Work<'_, '_> {
     /// Answers the open turn, or sends a message if there is none.
     pub(super) async fn say(&mut self, text: &str) -> anyhow::Result<String> {
-        let Some(Opened { conversation, place }) = self.open.clone() else {
-            let told = "Nothing is open: /list shows what waits, /open N takes it up.";
-            return Ok(self.refuse(told));
+        let none = "Nothing is open: /list shows what waits, /open N takes it up.";
+        let Opened { conversation, place, .. } = match self.answered(none) {
+            Ok(open) => open,
+            Err(told) => return Ok(told),
         };
         if let Some(claimed) = self.claimed.remove(&conversation) {
             // The answer clears the status.

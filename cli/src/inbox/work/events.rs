@@ -3,7 +3,7 @@
 use super::{Awaited, ClaimedTurn, Opened, Work};
 use crate::{
     attach::{Ending, PersonEvent},
-    inbox::{board::Holder, screen},
+    inbox::{board::Holder, place::Event, screen},
 };
 use arizuko_proto::v1::Inbox;
 use std::future::pending;
@@ -26,7 +26,11 @@ impl Work<'_, '_> {
         }
     }
 
-    pub(super) fn handle(&mut self, place: usize, event: PersonEvent) -> anyhow::Result<()> {
+    pub(super) fn handle(&mut self, place: usize, event: Event) -> anyhow::Result<()> {
+        let event = match event {
+            Event::Session(event) => event,
+            Event::Followed(conversation, heard) => return self.hear(&conversation, heard),
+        };
         match event {
             PersonEvent::Attached => {
                 let was_out = self.out_of_reach.remove(&place);
@@ -90,7 +94,7 @@ impl Work<'_, '_> {
             self.awaited = Awaited::Claimed;
             Ok(())
         } else if self.is_open(&conversation) {
-            self.open = Some(Opened { conversation, place });
+            self.open = Some(Opened { conversation, place, is_watched: false });
             self.ring(&format!("{number}: {}", screen::preview(&news)));
             self.screen.show(&news)
         } else {
@@ -119,7 +123,7 @@ impl Work<'_, '_> {
     /// Closes the open conversation if a colleague has it by now. Control may say so before it says
     /// that the turn is lost, or after it. Returns what to tell the person.
     fn close_if_taken(&mut self) -> Option<String> {
-        let open = self.open.as_ref()?.conversation.clone();
+        let open = self.open.as_ref().filter(|open| !open.is_watched)?.conversation.clone();
         let Holder { name, .. } = self.colleague(&open)?;
         let told = format!("{} is {name}'s now: /take, /watch.", self.board.number(&open));
         (self.open, self.asked) = (None, Some(open));

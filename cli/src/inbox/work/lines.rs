@@ -82,7 +82,10 @@ impl Work<'_, '_> {
     fn prompt(&mut self) -> String {
         match &self.open {
             _ if !self.draft.is_empty() => "... ".into(),
-            Some(open) => format!("{}> ", self.board.number(&open.conversation)),
+            Some(open) => {
+                let watched = if open.is_watched { "watch " } else { "" };
+                format!("{watched}{}> ", self.board.number(&open.conversation))
+            }
             None => "inbox> ".into(),
         }
     }

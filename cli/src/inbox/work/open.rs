@@ -7,13 +7,14 @@ use crate::{
     inbox::{board::Holder, screen},
 };
 use arizuko_proto::v1::Handoff;
+use std::fmt::Display;
 
 /// How many messages of a conversation are shown, at most, if it is opened without a turn.
 const HISTORY: u32 = 50;
 /// How many characters a note may have. The rest is dropped.
 const MAX_NOTE_CHARS: usize = 4_000;
 /// The answer to a command that names no conversation where none is open.
-const NOT_MEANT: &str = "Name a number of /list.";
+pub(super) const NOT_MEANT: &str = "Name a number of /list.";
 
 impl Work<'_, '_> {
     /// Opens a conversation, unless a colleague has it, and claims the turn that waits in it.
@@ -94,30 +95,39 @@ impl Work<'_, '_> {
         claimed.await
     }
 
-    /// Makes a conversation of the person's the open one. Returns what was said in it.
+    /// Makes a conversation of the person's the open one. Returns what was said and noted in it.
     async fn enter(&mut self, number: usize, conversation: String) -> anyhow::Result<String> {
-        let is_open_in = self.board.open_in(&conversation);
-        let (place, shown) = match (self.claimed.get(&conversation), is_open_in) {
-            (Some(claimed), _) => (claimed.place, screen::turn(number, &claimed.turn)),
-            (None, Some(place)) => {
-                match self.places[place].speaker.read(&conversation, HISTORY).await {
-                    Ok(messages) => (place, screen::history(&messages)),
-                    Err(problem) => {
-                        return Ok(self.refuse(format!("Cannot open it: {problem:#}")));
-                    }
-                }
-            }
-            (None, None) => return Ok(self.refuse(format!("Somebody else has {number} by now."))),
+        let claimed = self.claimed.get(&conversation);
+        let place = claimed.map(|claimed| claimed.place);
+        let Some(place) = place.or_else(|| self.board.open_in(&conversation)) else {
+            return Ok(self.refuse(format!("Somebody else has {number} by now.")));
         };
-        self.open = Some(Opened { conversation, place });
-        self.asked = None;
-        Ok(shown)
+        // A claimed turn brings the messages with it.
+        let shown = claimed.map(|claimed| screen::turn(number, &claimed.turn));
+        let shown = match self.places[place].speaker.read(&conversation, HISTORY).await {
+            Ok(said) => {
+                let notes: String = said.notes.iter().map(screen::note).collect();
+                shown.unwrap_or_else(|| screen::history(&said.messages)) + &notes
+            }
+            Err(problem) => match shown {
+                Some(shown) => shown,
+                None => return Ok(self.refuse(format!("Cannot open it: {problem:#}"))),
+            },
+        };
+        (self.thread, self.asked) = (None, None);
+        let follows = self.screen.shows_threads();
+        if follows {
+            self.follow(place, &conversation);
+        }
+        self.open = Some(Opened { conversation, place, is_watched: false });
+        Ok(if follows { String::new() } else { shown })
     }
 
     /// Reassigns the open conversation to another folder, and hands off its turn if there is one.
     pub(super) async fn hand_off(&mut self, to: &str, note: &str) -> anyhow::Result<String> {
-        let Some(Opened { conversation, place }) = self.open.clone() else {
-            return Ok(self.refuse("Nothing is open."));
+        let Opened { conversation, place, .. } = match self.answered("Nothing is open.") {
+            Ok(open) => open,
+            Err(told) => return Ok(told),
         };
         let note: String = note.chars().take(MAX_NOTE_CHARS).collect();
         let whose = match to {
@@ -158,8 +168,9 @@ impl Work<'_, '_> {
 
     /// Gives the open conversation back to the agent, and ends its turn if there is one.
     pub(super) async fn close(&mut self) -> anyhow::Result<String> {
-        let Some(Opened { conversation, place }) = self.open.clone() else {
-            return Ok(self.refuse("Nothing is open."));
+        let Opened { conversation, place, .. } = match self.answered("Nothing is open.") {
+            Ok(open) => open,
+            Err(told) => return Ok(told),
         };
         self.stop_typing().await;
         if let Err(problem) = self.places[place].speaker.assign(&conversation, "", "").await {
@@ -174,12 +185,13 @@ impl Work<'_, '_> {
 
     /// Notes that the open conversation is no longer the folder's. Returns its number.
     fn give_up(&mut self, conversation: &str) -> usize {
-        self.open = None;
+        (self.open, self.thread) = (None, None);
         self.board.give_up(conversation);
         self.board.number(conversation)
     }
 }
 
-pub(super) fn unknown(number: usize) -> String {
+/// Says that a number is none of /list.
+pub(super) fn unknown(number: impl Display) -> String {
     format!("There is no {number}: /list shows the numbers.")
 }

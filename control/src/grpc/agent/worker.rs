@@ -8,7 +8,7 @@ use super::{
 use crate::{
     control::Control,
     frame::Body,
-    grpc::{conversation::excerpt, wire},
+    grpc::{conversation::seen::excerpt, wire},
     jid::FolderName,
     ledger::Error,
     refusal::Refusal,

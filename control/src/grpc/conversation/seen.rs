@@ -24,7 +24,7 @@ use std::collections::HashMap;
 const EXCERPT: usize = 120;
 
 /// A conversation with one of its turns, and with the folder, JID and kind of its link.
-pub(super) struct Seen {
+pub(in crate::grpc) struct Seen {
     pub(super) conversation: Conversation,
     /// The folder of its link; `None` if the link's record is gone.
     pub(super) link: Option<FolderName>,
@@ -35,7 +35,7 @@ pub(super) struct Seen {
 }
 
 /// Reads conversations, in the order of `ids`; `None` for one that is gone.
-pub(super) async fn read(
+pub(in crate::grpc) async fn read(
     control: &Control,
     partition: Partition,
     ids: &[ConversationId],
@@ -145,7 +145,7 @@ impl Seen {
     }
 
     /// Describes the conversation to a caller, without the folders beyond the caller's reach.
-    pub(super) fn to_wire(&self, caller: &Caller, excerpt: String) -> v1::Conversation {
+    pub(in crate::grpc) fn to_wire(&self, caller: &Caller, excerpt: String) -> v1::Conversation {
         let Self { conversation, link, turn, .. } = self;
         let shown = |folder: Option<&FolderName>| {
             let reached = folder.filter(|folder| caller.must_reach(folder).is_ok());
@@ -169,6 +169,7 @@ impl Seen {
             delivery: turn.as_ref().map(|t| t.origin.delivery.clone()).unwrap_or_default(),
             identity: conversation.identity.clone().map(wire::identity),
             title: conversation.title.clone().unwrap_or_default(),
+            notes: conversation.notes.iter().cloned().map(wire::note).collect(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Who a visitor is: checks the JWT by which a site vouches for them, and lists their
 //! conversations.
 
-use super::super::conversation::excerpt;
+use super::super::conversation::seen::excerpt;
 use crate::{
     control::Control,
     conversation::Conversation,
