@@ -88,6 +88,8 @@ enum Command {
     Mcp(mcp::Args),
     /// Answer as a person
     Inbox(inbox::Args),
+    /// Answer as a person, on a full screen
+    Desk(inbox::desk::Args),
     /// List, show, export and delete conversations
     Conversation(conversation::Args),
     /// Show one message and what became of it
@@ -135,7 +137,7 @@ const VARIABLES: [&str; 6] = [
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Try it", &["up", "chat", "open"]),
     ("Links", &["token", "route"]),
-    ("Answer", &["agent", "inbox", "mcp"]),
+    ("Answer", &["agent", "inbox", "desk", "mcp"]),
     ("What was said", &["conversation", "turn", "delivery", "event"]),
     (
         "Operate",
@@ -243,6 +245,7 @@ impl Command {
             Self::Agent(args) => agent::run(args, console).await,
             Self::Mcp(args) => mcp::run(args).await,
             Self::Inbox(args) => inbox::run(args, console).await,
+            Self::Desk(args) => inbox::desk::run(args, console).await,
             Self::Chat(args) => chat::run(args, console).await,
             Self::Open(args) => open::run(&args, console),
             Self::Status(args) => status::run(args, console).await,

@@ -2,6 +2,7 @@
 
 mod answer;
 mod bell;
+mod desk;
 mod folders;
 mod handoff;
 mod inbox;

@@ -7,9 +7,11 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use rustix::termios::{Winsize, tcsetwinsize};
 use std::{
     fs::File,
     io::{self, Read, Write},
+    num::NonZero,
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
     process::ExitStatus,
     thread,
@@ -27,6 +29,13 @@ pub enum Seat {
     Terminal,
     /// Through pipes.
     Pipes,
+    /// At a pseudo-terminal of this size, with `arizuko desk` in place of the inbox.
+    Desk {
+        /// How many lines it has.
+        rows: u16,
+        /// How many characters a line has.
+        columns: u16,
+    },
 }
 
 /// A person with a running inbox.
@@ -57,7 +66,8 @@ impl Stack {
         control: Instance,
     ) -> Person {
         let mut inbox = self.program("arizuko");
-        inbox.arg("inbox").args(arguments).args(["--name", name]);
+        let command = if let Seat::Desk { .. } = seat { "desk" } else { "inbox" };
+        inbox.arg(command).args(arguments).args(["--name", name]);
         // The other control is the fallback.
         for control in [control, control.other()] {
             inbox.arg("--control").arg(self.control(control));
@@ -68,7 +78,10 @@ impl Stack {
         let log = File::options().create(true).append(true).open(log);
         let log = log.expect("the stack has a folder for logs");
         let mut person = Person::sit_down(inbox, seat, Some(log));
-        person.sees(&format!("visitors know you as {name}")).await;
+        match seat {
+            Seat::Desk { .. } => drop(person.shows(&format!(" {name}: ")).await),
+            _ => drop(person.sees(&format!("visitors know you as {name}")).await),
+        }
         person
     }
 
@@ -84,8 +97,8 @@ impl Person {
     /// Starts the program at this seat. Its standard error goes to `log`, if there is one.
     fn sit_down(mut command: Command, seat: Seat, log: Option<File>) -> Self {
         let (keys, shown): (OwnedFd, OwnedFd) = match seat {
-            Seat::Terminal => {
-                let (keys, screen) = terminal().expect("the system has pseudo-terminals");
+            Seat::Terminal | Seat::Desk { .. } => {
+                let (keys, screen) = terminal(seat).expect("the system has pseudo-terminals");
                 let [stdout, stderr] =
                     [(); 2].map(|()| screen.try_clone().expect("there are file descriptors"));
                 command.stdin(screen).stdout(stdout).stderr(stderr);
@@ -133,7 +146,7 @@ impl Person {
     /// Types a line.
     pub fn enter(&mut self, line: &str) {
         let end = match self.seat {
-            Seat::Terminal => "\r",
+            Seat::Terminal | Seat::Desk { .. } => "\r",
             Seat::Pipes => "\n",
         };
         self.press(format!("{line}{end}"));
@@ -166,6 +179,34 @@ impl Person {
             panic!("waited {PATIENCE:?} for {words:?}, in vain: {fresh:?}");
         }
         fresh
+    }
+
+    /// Returns the desk's screen, as a terminal shows it.
+    pub fn screen(&self) -> String {
+        let Seat::Desk { rows, columns } = self.seat else { panic!("only a desk has a screen") };
+        let [rows, columns] = [rows, columns].map(|size| NonZero::new(size).expect("a size"));
+        let mut parser = vt100::Parser::new(rows, columns, 0);
+        parser.process(&self.seen);
+        parser.screen().contents()
+    }
+
+    /// Waits until the desk's screen has `words`. Returns the screen.
+    pub async fn shows(&mut self, words: &str) -> String {
+        self.looks(words, |screen| screen.contains(words)).await
+    }
+
+    /// Waits until the desk's screen is as `wanted` says. Returns the screen.
+    pub async fn looks(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let waiting = async {
+            while !wanted(&self.screen()) {
+                let bytes = self.output.recv().await;
+                self.seen.extend(bytes.unwrap_or_else(|| panic!("ended before {what:?}")));
+            }
+        };
+        if timeout(PATIENCE, waiting).await.is_err() {
+            panic!("waited {PATIENCE:?} for {what:?}, in vain:\n{}", self.screen());
+        }
+        self.screen()
     }
 
     /// Waits for an empty prompt.
@@ -233,6 +274,7 @@ impl Person {
     /// Ends the input, at a terminal with Ctrl-D.
     pub async fn end(&mut self) {
         match self.seat {
+            Seat::Desk { .. } => self.press("\x04"),
             Seat::Terminal => {
                 self.prompted().await;
                 self.press("\x04");
@@ -253,10 +295,13 @@ impl Person {
 
 /// Opens a pseudo-terminal and returns the user's end and the program's end. Child processes
 /// inherit neither.
-fn terminal() -> io::Result<(OwnedFd, File)> {
+fn terminal(seat: Seat) -> io::Result<(OwnedFd, File)> {
     let user = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
     grantpt(&user)?;
     unlockpt(&user)?;
+    if let Seat::Desk { rows: ws_row, columns: ws_col } = seat {
+        tcsetwinsize(&user, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 })?;
+    }
     let program = File::options()
         .read(true)
         .write(true)

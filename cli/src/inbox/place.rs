@@ -28,7 +28,7 @@ pub(super) enum Event {
     /// An event of a place's session.
     Session(PersonEvent),
     /// What is heard of a conversation that the person follows.
-    Followed(String, Followed),
+    Followed(String, Box<Followed>),
 }
 
 impl Place {
@@ -70,7 +70,8 @@ impl Place {
         AbortOnDropHandle::new(tokio::spawn(async move {
             let heard = |heard| {
                 // An error says that the person has left.
-                let _ = events.send((number, Event::Followed(conversation.clone(), heard)));
+                let _ =
+                    events.send((number, Event::Followed(conversation.clone(), Box::new(heard))));
             };
             speaker.follow(&conversation, heard).await;
         }))

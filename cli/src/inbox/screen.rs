@@ -1,12 +1,13 @@
 //! Shows lines to a person: above the prompt on a terminal, otherwise on standard output.
 
-use super::keyboard::Printer;
+use super::{keyboard::Printer, log::Log};
 pub(super) use crate::time::age;
 use crate::{
     console::{Console, printable},
     conversation::show::{place, verified},
 };
-use arizuko_proto::v1::{Author, ConversationNote, Message, Observed, Turn};
+use arizuko_proto::v1::{Author, ConversationNote, Handed, Message, Observed, Turn};
+use std::{cell::RefCell, rc::Rc};
 
 /// How many characters of a message a list shows, at most.
 const PREVIEW: usize = 70;
@@ -15,12 +16,14 @@ const PREVIEW: usize = 70;
 pub(super) enum Screen<'a, 'b> {
     Terminal(Printer),
     Plain(&'a mut Console<'b>),
+    /// The full screen of `arizuko desk`.
+    Full(Rc<RefCell<Log>>),
 }
 
 impl Screen<'_, '_> {
     /// Whether what is said in the open conversation shows by itself.
     pub(super) fn shows_threads(&self) -> bool {
-        false
+        matches!(self, Self::Full(_))
     }
 
     /// Shows lines, without control characters.
@@ -28,6 +31,10 @@ impl Screen<'_, '_> {
         match self {
             _ if text.is_empty() => Ok(()),
             Self::Plain(console) => text.lines().try_for_each(|line| console.line(line)),
+            Self::Full(log) => {
+                log.borrow_mut().show(text);
+                Ok(())
+            }
             Self::Terminal(printer) => {
                 let lines: String = text.lines().map(|line| printable(line) + "\n").collect();
                 printer.print(lines);
@@ -64,15 +71,17 @@ pub(super) fn news(turn: &Turn) -> String {
     for message in &turn.said {
         text += &block(&format!("already said by {}", who_said(message)), &message.content);
     }
-    if let Some(handed) = &turn.handed {
-        let folder = &handed.folder;
-        text += &match (handed.escalated, handed.note.as_str()) {
-            (true, _) => format!("(escalated from {folder}, where nobody answered in time)\n"),
-            (false, "") => format!("(handed off by {folder})\n"),
-            (false, note) => block(&format!("note from {folder}"), note),
-        };
+    text + &turn.handed.as_ref().map(handed).unwrap_or_default()
+}
+
+/// Says which folder had the turn before.
+pub(super) fn handed(handed: &Handed) -> String {
+    let folder = &handed.folder;
+    match (handed.escalated, handed.note.as_str()) {
+        (true, _) => format!("(escalated from {folder}, where nobody answered in time)\n"),
+        (false, "") => format!("(handed off by {folder})\n"),
+        (false, note) => block(&format!("note from {folder}"), note),
     }
-    text
 }
 
 /// Describes earlier messages: who wrote each, how long ago, and the text.
@@ -100,7 +109,7 @@ fn ago(at: Option<prost_types::Timestamp>) -> String {
     format!("{} ago", age(at))
 }
 
-fn who_said(message: &Message) -> String {
+pub(super) fn who_said(message: &Message) -> String {
     let who = match message.author() {
         Author::User => "visitor",
         Author::Person => &message.name,
@@ -133,7 +142,6 @@ fn block(who: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arizuko_proto::v1::Handed;
     use std::time::SystemTime;
 
     fn message(author: Author, content: &str) -> Message {

@@ -123,8 +123,32 @@ impl<'a, 'b> Work<'a, 'b> {
 
     /// Names the person's folders.
     pub(super) fn folders(&self) -> String {
-        let folders: Vec<_> = self.places.iter().map(|place| place.folder.as_str()).collect();
-        folders.join(", ")
+        self.folder_names().join(", ")
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn folder_names(&self) -> Vec<String> {
+        self.places.iter().map(|place| place.folder.clone()).collect()
+    }
+
+    /// Returns the conversation that is followed live.
+    pub(super) fn thread(&self) -> Option<&Thread> {
+        self.thread.as_ref()
+    }
+
+    /// Returns the turn of the open conversation that the person is to answer.
+    pub(super) fn answered_turn(&self) -> Option<&Turn> {
+        self.open_turn().map(|claimed| &*claimed.turn)
+    }
+
+    /// Shows in the window's title how many turns wait.
+    pub(super) fn show_waiting(&mut self) {
+        if let Some(bell) = &mut self.bell {
+            bell.show_waiting(self.board.waiting().len());
+        }
     }
 
     fn ring(&self, text: &str) {

@@ -178,6 +178,7 @@ async fn help_lists_every_command(stack: Stack) {
         "key",
         "route",
         "inbox",
+        "desk",
         "agent",
         "chat",
         "status",

@@ -99,7 +99,7 @@ async fn watch_follows_a_conversation_live_and_never_answers_in_it(stack: Stack)
                 ann.press("from ");
                 "Ann"
             }
-            Seat::Pipes => {
+            _ => {
                 ann.asks("/typing", "sees that you are typing").await;
                 "from Ann"
             }

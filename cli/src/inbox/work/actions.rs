@@ -9,7 +9,7 @@ const GARBLED: &str = "Nothing was sent or done: the line is not UTF-8.";
 
 impl Work<'_, '_> {
     /// Carries out a line. `Break`: the person leaves.
-    pub(super) async fn obey(&mut self, line: &str) -> anyhow::Result<ControlFlow<()>> {
+    pub(crate) async fn obey(&mut self, line: &str) -> anyhow::Result<ControlFlow<()>> {
         let is_answer = !self.draft.is_empty() || command::is_answer(line);
         if let Some(line) = line.strip_suffix('\\').filter(|_| is_answer) {
             self.draft += line;

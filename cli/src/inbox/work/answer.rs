@@ -54,7 +54,9 @@ impl Work<'_, '_> {
     /// Sends the canned reply of this name, or lists them all.
     pub(super) async fn reply(&mut self, name: &str) -> anyhow::Result<String> {
         if let Some(text) = self.replies.get(name).cloned() {
-            self.screen.show(&text)?;
+            if !self.screen.shows_threads() {
+                self.screen.show(&text)?;
+            }
             return self.say(&text).await;
         }
         let line = |(name, text): (&String, &String)| format!("{name}: {}", screen::preview(text));

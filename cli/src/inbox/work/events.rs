@@ -7,8 +7,37 @@ use crate::{
 };
 use arizuko_proto::v1::Inbox;
 use std::future::pending;
+use tokio::time::{Instant, sleep_until};
+
+/// What happens next.
+pub(crate) enum Next {
+    /// Something at this place.
+    Event(usize, Event),
+    /// The person has stopped to type.
+    Idle,
+}
 
 impl Work<'_, '_> {
+    /// Waits for what happens next.
+    pub(crate) async fn next(&mut self) -> Next {
+        let idle_at = self.typing.idle_at();
+        tokio::select! {
+            Some((place, event)) = self.events.recv() => Next::Event(place, event),
+            () = at(idle_at) => Next::Idle,
+        }
+    }
+
+    /// Handles what has happened.
+    pub(crate) async fn react(&mut self, next: Next) -> anyhow::Result<()> {
+        match next {
+            Next::Event(place, event) => self.handle(place, event),
+            Next::Idle => {
+                self.stop_typing().await;
+                Ok(())
+            }
+        }
+    }
+
     /// Handles events until `of` returns a value. If the session ends first, this waits for ever,
     /// and `inbox::run` reports the end.
     pub(super) async fn wait_for<T>(
@@ -29,7 +58,7 @@ impl Work<'_, '_> {
     pub(super) fn handle(&mut self, place: usize, event: Event) -> anyhow::Result<()> {
         let event = match event {
             Event::Session(event) => event,
-            Event::Followed(conversation, heard) => return self.hear(&conversation, heard),
+            Event::Followed(conversation, heard) => return self.hear(&conversation, *heard),
         };
         match event {
             PersonEvent::Attached => {
@@ -96,7 +125,10 @@ impl Work<'_, '_> {
         } else if self.is_open(&conversation) {
             self.open = Some(Opened { conversation, place, is_watched: false });
             self.ring(&format!("{number}: {}", screen::preview(&news)));
-            self.screen.show(&news)
+            match self.screen.shows_threads() {
+                true => Ok(()),
+                false => self.screen.show(&news),
+            }
         } else {
             self.screen.show(&format!("{number} is yours: /open {number}"))
         }
@@ -141,5 +173,12 @@ pub(super) fn why(ending: &Ending) -> String {
         }
         Ending::Lost(why) => why.clone(),
         Ending::Unattended(folder) => format!("{folder} has it, where nobody is attached"),
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
     }
 }

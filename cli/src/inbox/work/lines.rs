@@ -7,12 +7,10 @@ use crate::inbox::{
     screen::Screen,
 };
 use anyhow::ensure;
-use std::future::pending;
-use tokio::time::{Instant, sleep_until};
 
 impl Work<'_, '_> {
     /// Shows the inbox, then handles events and the person's input until they leave.
-    pub(in crate::inbox) async fn run(&mut self, keyboard: &mut Keyboard) -> anyhow::Result<()> {
+    pub(crate) async fn run(&mut self, keyboard: &mut Keyboard) -> anyhow::Result<()> {
         self.wait_for(|work| work.board.is_known().then_some(())).await?;
         let (folders, name) = (self.folders(), &self.name);
         let greeting = format!("{folders}: visitors know you as {name}. /help lists the commands.");
@@ -22,12 +20,9 @@ impl Work<'_, '_> {
         loop {
             keyboard.prompt(self.prompt());
             let line = loop {
-                if let Some(bell) = &mut self.bell {
-                    bell.show_waiting(self.board.waiting().len());
-                }
-                let idle_at = self.typing.idle_at();
+                self.show_waiting();
                 tokio::select! {
-                    Some((place, event)) = self.events.recv() => self.handle(place, event)?,
+                    next = self.next() => self.react(next).await?,
                     typed = keyboard.next() => match typed {
                         Typed::Line(line) => break line,
                         Typed::Garbled(line) => {
@@ -37,7 +32,6 @@ impl Work<'_, '_> {
                         Typed::Key { is_answer } => self.key(is_answer).await,
                         Typed::End => return Ok(()),
                     },
-                    () = at(idle_at) => self.stop_typing().await,
                 }
             };
             if self.obey(&line).await?.is_break() {
@@ -51,7 +45,7 @@ impl Work<'_, '_> {
     /// # Errors
     ///
     /// Lines were not carried out, and the input is a pipe, so that nobody may have read why.
-    pub(in crate::inbox) fn leave(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn leave(&mut self) -> anyhow::Result<()> {
         if !self.draft.is_empty() {
             let told = self.refuse("Not sent: the input ended in the middle of an answer.");
             self.screen.show(&told)?;
@@ -79,7 +73,7 @@ impl Work<'_, '_> {
         Ok(())
     }
 
-    fn prompt(&mut self) -> String {
+    pub(crate) fn prompt(&mut self) -> String {
         match &self.open {
             _ if !self.draft.is_empty() => "... ".into(),
             Some(open) => {
@@ -88,12 +82,5 @@ impl Work<'_, '_> {
             }
             None => "inbox> ".into(),
         }
-    }
-}
-
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => pending().await,
     }
 }

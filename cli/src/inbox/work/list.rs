@@ -1,58 +1,105 @@
 //! Lists what waits, what the person holds, and what is open.
 
 use super::{ClaimedTurn, Work};
-use crate::inbox::{board::Holder, screen};
-use arizuko_proto::v1::InboxTurn;
+use crate::inbox::{
+    board::Holder,
+    entry::{Entry, State},
+    screen,
+};
+use arizuko_proto::v1::{InboxTurn, VisitorIdentity};
 
 impl Work<'_, '_> {
-    /// Lists what waits and what is open.
-    pub(super) fn listed(&mut self) -> String {
-        let mut lines = Vec::new();
+    /// Lists what waits, from the longest wait to the shortest, and then the rest by number.
+    pub(crate) fn entries(&mut self) -> Vec<Entry> {
         let waiting = self.board.waiting().into_iter();
         let waiting: Vec<_> = waiting.map(|(place, turn)| (place, turn.clone())).collect();
-        for (place, turn) in waiting {
-            lines.push(self.waits(place, &turn));
-        }
-        let claimed = self.claimed.values().map(|ClaimedTurn { turn, place, .. }| {
-            let (age, text) = (screen::age(turn.created_at), screen::text(&turn.content));
-            let (within, preview) = (self.within(*place), screen::preview(&text));
-            let line = format!("is yours{within}, {}, {age}: {preview}", turn.jid);
-            (turn.conversation.clone(), line)
+        let mut entries: Vec<_> =
+            waiting.into_iter().map(|(place, turn)| self.waiting_entry(place, &turn)).collect();
+        let claimed = self.claimed.values().map(|ClaimedTurn { turn, place, .. }| Entry {
+            number: 0,
+            conversation: turn.conversation.clone(),
+            place: *place,
+            jid: turn.jid.clone(),
+            state: State::Yours,
+            at: turn.created_at,
+            who: who(turn.identity.as_ref()),
+            text: screen::preview(&screen::text(&turn.content)),
         });
         let open = self
             .board
             .open()
             .filter(|(_, open)| !self.claimed.contains_key(&open.conversation))
             .filter(|(_, open)| self.board.waiting_in(&open.conversation).is_none())
-            .map(|(place, open)| {
-                let (within, age) = (self.within(place), screen::age(open.assigned_at));
-                let state = match self.colleague(&open.conversation) {
-                    None => "open".into(),
-                    Some(Holder { name, turn: Some(_) }) => format!("held by {name}"),
-                    Some(Holder { name, turn: None }) => format!("open with {name}"),
-                };
-                let line = format!("{state}{within}, {}, since {age}", open.jid);
-                (open.conversation.clone(), line)
+            .map(|(place, open)| Entry {
+                number: 0,
+                conversation: open.conversation.clone(),
+                place,
+                jid: open.jid.clone(),
+                state: match self.colleague(&open.conversation) {
+                    None => State::Open,
+                    Some(Holder { name, turn: Some(_) }) => State::HeldBy(name),
+                    Some(Holder { name, turn: None }) => State::OpenWith(name),
+                },
+                at: open.assigned_at,
+                who: String::new(),
+                text: String::new(),
             });
-        for (conversation, line) in claimed.chain(open).collect::<Vec<_>>() {
-            lines.push(format!("{} {line}", self.board.number(&conversation)));
+        let mut others: Vec<_> = claimed.chain(open).collect();
+        for entry in &mut others {
+            entry.number = self.board.number(&entry.conversation);
         }
-        match lines.is_empty() {
+        others.sort_by_key(|entry| entry.number);
+        entries.extend(others);
+        entries
+    }
+
+    /// Lists what waits and what is open, in lines.
+    pub(super) fn listed(&mut self) -> String {
+        let entries = self.entries();
+        match entries.is_empty() {
             true => "Nothing waits, and nothing is open.".into(),
-            false => lines.join("\n"),
+            false => entries.iter().map(|entry| self.line(entry)).collect::<Vec<_>>().join("\n"),
         }
     }
 
     /// Returns a line about a turn that nobody has claimed.
     pub(super) fn waits(&mut self, place: usize, turn: &InboxTurn) -> String {
-        let number = self.board.number(&turn.conversation);
-        let (age, preview) = (screen::age(turn.created_at), screen::preview(&turn.preview));
-        let who = match turn.identity.as_ref().map(|visitor| [&visitor.name, &visitor.id]) {
-            None => String::new(),
-            Some([name, id]) => format!(", {}", if name.is_empty() { id } else { name }),
-        };
-        let whom = self.colleague(&turn.conversation);
-        let whom = whom.map(|holder| format!(" for {}", holder.name)).unwrap_or_default();
-        format!("{number} waits{whom}{}, {}{who}, {age}: {preview}", self.within(place), turn.jid)
+        let entry = self.waiting_entry(place, turn);
+        self.line(&entry)
     }
+
+    fn waiting_entry(&mut self, place: usize, turn: &InboxTurn) -> Entry {
+        let colleague = self.colleague(&turn.conversation);
+        Entry {
+            number: self.board.number(&turn.conversation),
+            conversation: turn.conversation.clone(),
+            place,
+            jid: turn.jid.clone(),
+            state: colleague.map_or(State::Waits, |holder| State::WaitsFor(holder.name)),
+            at: turn.created_at,
+            who: who(turn.identity.as_ref()),
+            text: screen::preview(&turn.preview),
+        }
+    }
+
+    fn line(&self, entry: &Entry) -> String {
+        let Entry { number, place, jid, state, at, who, text, .. } = entry;
+        let (within, age) = (self.within(*place), screen::age(*at));
+        let who = if who.is_empty() { String::new() } else { format!(", {who}") };
+        match state {
+            State::Waits | State::WaitsFor(_) | State::Yours => {
+                format!("{number} {state}{within}, {jid}{who}, {age}: {text}")
+            }
+            _ => format!("{number} {state}{within}, {jid}, since {age}"),
+        }
+    }
+}
+
+/// Returns what a visitor is called, or nothing.
+fn who(identity: Option<&VisitorIdentity>) -> String {
+    let name = |visitor: &VisitorIdentity| match visitor.name.as_str() {
+        "" => visitor.id.clone(),
+        name => name.to_owned(),
+    };
+    identity.map(name).unwrap_or_default()
 }

@@ -5,7 +5,7 @@ use crate::inbox::typing::StatusChange;
 use tokio::time::Instant;
 
 impl Work<'_, '_> {
-    pub(super) async fn key(&mut self, is_answer: bool) {
+    pub(crate) async fn key(&mut self, is_answer: bool) {
         if self.open_turn().is_some() {
             let change = self.typing.key(is_answer, Instant::now());
             self.show_typing(change).await;

@@ -1,0 +1,66 @@
+//! Wraps text to a width, by words where it can.
+
+use crate::console::printable;
+use ratatui::text::Line;
+
+/// Returns the lines of a text, without control characters, each at most `width` columns wide.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    text.split('\n').flat_map(|line| wrap_line(&printable(line), width.max(1))).collect()
+}
+
+fn wrap_line(line: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut current) = (Vec::new(), String::new());
+    for word in line.split_inclusive(' ') {
+        if columns(&current) + columns(word.trim_end()) > width && !current.is_empty() {
+            lines.push(std::mem::take(&mut current));
+        }
+        for character in word.chars() {
+            let piece = character.to_string();
+            let is_full = columns(&current) + columns(&piece) > width;
+            if is_full && character == ' ' {
+                continue;
+            }
+            if is_full {
+                lines.push(std::mem::take(&mut current));
+            }
+            current.push(character);
+        }
+    }
+    lines.push(current);
+    lines
+}
+
+/// Returns how many columns of a terminal a text takes.
+pub(super) fn columns(text: &str) -> usize {
+    Line::raw(text).width()
+}
+
+/// Returns the beginning of a line that fits.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    let text = printable(text);
+    if columns(&text) <= width {
+        return text.into_owned();
+    }
+    let mut cut = String::new();
+    for character in text.chars() {
+        if columns(&cut) + columns(character.encode_utf8(&mut [0; 4])) >= width {
+            break;
+        }
+        cut.push(character);
+    }
+    cut + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words_or_else_anywhere() {
+        assert_eq!(wrap("one two three", 8), ["one two ", "three"]);
+        assert_eq!(wrap("abcdefgh\n\nx", 3), ["abc", "def", "gh", "", "x"]);
+        assert_eq!(wrap("日本語", 4), ["日本", "語"]);
+        assert_eq!(wrap("a\x1b[2Jb", 9), ["a [2Jb"]);
+        assert_eq!((cut("日本語", 5), cut("abc", 3)), ("日本…".into(), "abc".into()));
+    }
+}
