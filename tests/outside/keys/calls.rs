@@ -72,10 +72,13 @@ pub(super) const CHANGES: [&str; 4] =
 pub(super) const ROUTES: [&str; 5] =
     ["SetRoute", "ListRoutes", "ExplainRoute", "ApplyRoutes", "DeleteRoute"];
 /// Calls about a conversation that a folder has a part in.
-pub(super) const SPEECH: [&str; 4] =
-    ["SendMessage", "AssignConversation", "ReadConversation", "FollowConversation"];
-/// Calls about a conversation that only people make.
-pub(super) const PEOPLE: [&str; 1] = ["NoteConversation"];
+pub(super) const SPEECH: [&str; 5] = [
+    "SendMessage",
+    "AssignConversation",
+    "ReadConversation",
+    "FollowConversation",
+    "NoteConversation",
+];
 /// Calls that show the conversations of a folder.
 pub(super) const SHOWS: [&str; 4] =
     ["ListConversations", "ExportConversations", "ShowConversation", "ShowTurn"];
@@ -112,9 +115,7 @@ async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Resu
         "ReplayDelivery" => shows(call, folder, channel, facts).await,
         "DeleteConversations" => shows(call, "nobody", channel, facts).await,
         call if SHOWS.contains(&call) => shows(call, folder, channel, facts).await,
-        call if SPEECH.contains(&call) || PEOPLE.contains(&call) => {
-            speech(call, folder, channel, facts).await
-        }
+        call if SPEECH.contains(&call) => speech(call, folder, channel, facts).await,
         _ => visits(call, channel, facts).await,
     }
 }

@@ -1,7 +1,7 @@
 //! Every kind of key tries every call.
 
 use super::calls::{
-    CHANGES, FOLDERS, Facts, GATEWAYS, OPERATORS, OVERSEERS, PEOPLE, ROUTES, SHOWS, SPEECH, outcome,
+    CHANGES, FOLDERS, Facts, GATEWAYS, OPERATORS, OVERSEERS, ROUTES, SHOWS, SPEECH, outcome,
 };
 use arizuko_proto::{v1::RevokeKeyRequest, v1::key_service_client::KeyServiceClient};
 use arizuko_tests::prelude::*;
@@ -49,7 +49,6 @@ async fn operators_may_make_all_calls_but_the_gateways(stack: Stack) {
             expect(&stack, key, &ROUTES, folder, "OK", &facts).await;
         }
         expect(&stack, key, &SPEECH, "acme", "OK", &facts).await;
-        expect(&stack, key, &PEOPLE, "acme", "OK", &facts).await;
         expect(&stack, key, &SPEECH, "acme/eng", "NOT_FOUND", &facts).await;
         expect(&stack, key, &SHOWS, "acme", "OK", &facts).await;
         // An operator's key has no folder: only some lists work without one.
@@ -110,7 +109,7 @@ async fn gateways_may_make_only_their_own_calls(stack: Stack) {
     expect(&stack, &key, &OPERATORS, "", "NOT_ALLOWED", &facts).await;
     expect(&stack, &key, &OVERSEERS, "", "NOT_ALLOWED", &facts).await;
     for folder in ["acme", "acme/eng", "other"] {
-        for calls in [&FOLDERS[..], &ROUTES, &SPEECH, &PEOPLE, &SHOWS] {
+        for calls in [&FOLDERS[..], &ROUTES, &SPEECH, &SHOWS] {
             expect(&stack, &key, calls, folder, "NOT_ALLOWED", &facts).await;
         }
     }
@@ -128,7 +127,6 @@ async fn an_agents_key_reaches_only_its_own_folder(stack: Stack) {
     expect(&stack, &key, &GATEWAYS, "", "NOT_ALLOWED", &facts).await;
     expect(&stack, &key, &FOLDERS, "acme", "OK", &facts).await;
     expect(&stack, &key, &FOLDERS, "", "OK", &facts).await;
-    expect(&stack, &key, &PEOPLE, "acme", "NOT_ALLOWED", &facts).await;
     for calls in [&ROUTES[..], &SPEECH] {
         expect(&stack, &key, calls, "acme", "OK", &facts).await;
         for folder in ["other", "acmex", "acm"] {
@@ -210,8 +208,7 @@ async fn every_call_is_refused_with_a_missing_unknown_or_revoked_key(stack: Stac
     let bad = ["", "x", "azk_", &changed, &facts.link.token, &"A".repeat(5_000)];
     let bad = bad.into_iter().chain(revoked.iter().map(String::as_str)).map(Some).chain([None]);
     for (number, key) in bad.enumerate() {
-        let all =
-            [&OPERATORS[..], &GATEWAYS, &FOLDERS, &ROUTES, &SPEECH, &PEOPLE, &SHOWS, &CHANGES];
+        let all = [&OPERATORS[..], &GATEWAYS, &FOLDERS, &ROUTES, &SPEECH, &SHOWS, &CHANGES];
         for call in all.concat().into_iter().chain(["GetTokenStats"]) {
             let channel = connect(&stack.control(BOTH[number % 2]), key).await;
             let found = outcome(call, "acme", channel, &facts).await;
