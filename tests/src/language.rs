@@ -55,17 +55,7 @@ impl Language {
     pub async fn module(self, stack: &Stack, folder: &str) -> Command {
         let mut module = match self {
             Self::Python => {
-                let names = [
-                    "agent",
-                    "conversation",
-                    "hook",
-                    "looks",
-                    "speech",
-                    "token",
-                    "turn",
-                    "visitor",
-                ];
-                let stubs = stack.stubs(&repository().join("proto"), &names).await;
+                let stubs = stack.stubs(&repository().join("proto")).await;
                 let path = [repository().join("examples/python"), stubs];
                 let path = std::env::join_paths(path).expect("our folders have no colons");
                 let mut python = command(interpreter());
@@ -94,8 +84,8 @@ impl Language {
 }
 
 impl Stack {
-    /// Makes the gRPC stubs of these files of a contract. Returns their folder.
-    pub async fn stubs(&self, contract: &Path, names: &[&str]) -> PathBuf {
+    /// Makes the gRPC stubs of a contract. Returns their folder.
+    pub async fn stubs(&self, contract: &Path) -> PathBuf {
         let kind = contract.file_name().expect("a folder has a name");
         let stubs = self.folder().join("stubs").join(kind);
         std::fs::create_dir_all(&stubs).expect("the stack's folder is ours");
@@ -104,9 +94,8 @@ impl Stack {
         for output in ["--python_out", "--grpc_python_out"] {
             protoc.arg(format!("{output}={}", stubs.display()));
         }
-        for name in names {
-            protoc.arg(contract.join(format!("arizuko/v1/{name}.proto")));
-        }
+        let files = std::fs::read_dir(contract.join("arizuko/v1")).expect("a contract has files");
+        protoc.args(files.map(|file| file.expect("it can be listed").path()));
         run(&mut protoc, "").await.expect(0);
         stubs
     }
