@@ -1,9 +1,9 @@
 //! Every RPC of control, each with the smallest request that makes sense.
 
+mod conversations;
+
 use arizuko_proto::{
     v1::admin_service_client::AdminServiceClient,
-    v1::agent_service_client::AgentServiceClient,
-    v1::conversation_service_client::ConversationServiceClient,
     v1::event_service_client::EventServiceClient,
     v1::gateway_service_client::GatewayServiceClient,
     v1::key_service_client::KeyServiceClient,
@@ -11,23 +11,20 @@ use arizuko_proto::{
     v1::route_service_client::RouteServiceClient,
     v1::token_service_client::TokenServiceClient,
     v1::{
-        Access, ApplyRoutesRequest, AssignConversationRequest, CancelTurnRequest, CreateKeyRequest,
-        CreateSubscriptionRequest, DeleteConversationRequest, DeleteConversationsRequest,
-        DeleteRouteRequest, DeleteSubscriptionRequest, EditTokenRequest, ExplainRouteRequest,
-        ExportConversationsRequest, FinishRotationRequest, FollowConversationRequest,
-        GetConversationRequest, GetLogoRequest, GetStatusRequest, GetTokenStatsRequest,
-        GetTurnRequest, IssueChatLinkRequest, IssueWebhookRequest, ListAuditRequest,
-        ListConversationsRequest, ListEventsRequest, ListKeysRequest, ListRoutesRequest,
-        ListSubscriptionsRequest, ListTokensRequest, ListVisitorConversationsRequest,
-        NoteConversationRequest, PostMessageRequest, RateTurnRequest, ReadConversationRequest,
-        ReplayDeliveryRequest, ReplayEventsRequest, ReportGatewayRequest, ResolveTokenRequest,
-        ResumeSubscriptionRequest, RevokeKeyRequest, RevokeTokenRequest, RotateKeyRequest,
-        SendMessageRequest, SetRouteRequest, SetVisitorKeysRequest, SetWebhookSecretsRequest,
-        ShowConversationRequest, ShowTurnRequest, TailRequest, TokenKind, TokenTarget,
-        WatchRequest, token_target,
+        Access, ApplyRoutesRequest, CancelTurnRequest, CreateKeyRequest, CreateSubscriptionRequest,
+        DeleteConversationRequest, DeleteRouteRequest, DeleteSubscriptionRequest, EditTokenRequest,
+        ExplainRouteRequest, FinishRotationRequest, GetConversationRequest, GetLogoRequest,
+        GetStatusRequest, GetTokenStatsRequest, GetTurnRequest, IssueChatLinkRequest,
+        IssueWebhookRequest, ListAuditRequest, ListEventsRequest, ListKeysRequest,
+        ListRoutesRequest, ListSubscriptionsRequest, ListTokensRequest,
+        ListVisitorConversationsRequest, PostMessageRequest, RateTurnRequest, ReplayEventsRequest,
+        ReportGatewayRequest, ResolveTokenRequest, ResumeSubscriptionRequest, RevokeKeyRequest,
+        RevokeTokenRequest, RotateKeyRequest, SetRouteRequest, SetVisitorKeysRequest,
+        SetWebhookSecretsRequest, TailRequest, TokenKind, TokenTarget, WatchRequest, token_target,
     },
 };
 use arizuko_tests::prelude::*;
+use conversations::{shows, speech};
 use prost_types::FieldMask;
 use tonic::Status;
 
@@ -143,84 +140,6 @@ async fn routes(call: &str, folder: &str, channel: Channel) -> Result<(), Status
             routes.apply_routes(request).await.map(drop)
         }
         _ => routes.delete_route(DeleteRouteRequest { prefix }).await.map(drop),
-    }
-}
-
-async fn speech(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Result<(), Status> {
-    let mut agents = AgentServiceClient::new(channel);
-    let folder = folder.to_owned();
-    let conversation = facts.posted.conversation.clone();
-    match call {
-        "SendMessage" => {
-            let request = SendMessageRequest {
-                folder,
-                conversation,
-                content: "hello".to_owned(),
-                ..SendMessageRequest::default()
-            };
-            agents.send_message(request).await.map(drop)
-        }
-        "AssignConversation" => {
-            let request = AssignConversationRequest {
-                folder,
-                conversation,
-                ..AssignConversationRequest::default()
-            };
-            agents.assign_conversation(request).await.map(drop)
-        }
-        "FollowConversation" => {
-            let request = FollowConversationRequest { folder, conversation, limit: 1 };
-            agents.follow_conversation(request).await.map(drop)
-        }
-        "NoteConversation" => {
-            let (name, text) = ("Ann".to_owned(), "a note".to_owned());
-            let request = NoteConversationRequest { folder, conversation, name, text };
-            agents.note_conversation(request).await.map(drop)
-        }
-        _ => {
-            let request = ReadConversationRequest { folder, conversation, limit: 1 };
-            agents.read_conversation(request).await.map(drop)
-        }
-    }
-}
-
-async fn shows(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Result<(), Status> {
-    let mut conversations = ConversationServiceClient::new(channel);
-    match call {
-        "ListConversations" => {
-            let folder = folder.to_owned();
-            let request =
-                ListConversationsRequest { folder, ..ListConversationsRequest::default() };
-            conversations.list_conversations(request).await.map(drop)
-        }
-        "ExportConversations" => {
-            let request = ExportConversationsRequest {
-                folder: folder.to_owned(),
-                ..ExportConversationsRequest::default()
-            };
-            conversations.export_conversations(request).await.map(drop)
-        }
-        "DeleteConversations" => {
-            let request = DeleteConversationsRequest {
-                folder: folder.to_owned(),
-                ..DeleteConversationsRequest::default()
-            };
-            conversations.delete_conversations(request).await.map(drop)
-        }
-        "ReplayDelivery" => {
-            let turn_id = public_id::turn(&facts.delivery.turn);
-            conversations.replay_delivery(ReplayDeliveryRequest { turn_id }).await.map(drop)
-        }
-        "ShowConversation" => {
-            let conversation_id = public_id::conversation(&facts.posted.conversation);
-            let request =
-                ShowConversationRequest { conversation_id, ..ShowConversationRequest::default() };
-            conversations.show_conversation(request).await.map(drop)
-        }
-        _ => {
-            let turn_id = public_id::turn(&facts.posted.turn);
-            conversations.show_turn(ShowTurnRequest { turn_id }).await.map(drop)
-        }
     }
 }
 
