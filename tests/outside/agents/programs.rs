@@ -4,7 +4,7 @@ use arizuko_tests::prelude::*;
 use nix::unistd::Pid;
 use std::os::unix::fs::PermissionsExt as _;
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn a_nonzero_exit_code_fails_the_turn(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut tail = stack.tail("other", &[]).await;
@@ -49,7 +49,7 @@ async fn a_script_that_nothing_can_run_is_refused_at_start(stack: Stack) {
     }
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn a_program_may_read_nothing_or_print_nothing(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let key = stack.agent_key("acme").await;
@@ -67,7 +67,7 @@ async fn a_program_may_read_nothing_or_print_nothing(stack: Stack) {
     assert_eq!(names(&visitor.read(&posted.turn).await), ["turn_done"]);
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn a_process_that_a_program_leaves_running_keeps_no_turn_open(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &[]).await;
@@ -78,7 +78,7 @@ async fn a_process_that_a_program_leaves_running_keeps_no_turn_open(stack: Stack
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn cancelling_a_turn_terminates_its_program_and_then_kills_it(stack: Stack) {
     let visitor = stack.visitor(&stack.issue("acme").await, B);
     let mut agent = stack.agent("acme", &[]).await;
@@ -101,7 +101,7 @@ async fn cancelling_a_turn_terminates_its_program_and_then_kills_it(stack: Stack
     assert_eq!(visitor.end_of(&posted.turn).await["status"], "done");
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn concurrency_bounds_the_turns_that_run_at_a_time(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &["--concurrency", "2"]).await;
@@ -120,7 +120,7 @@ async fn concurrency_bounds_the_turns_that_run_at_a_time(stack: Stack) {
     }
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn stopping_the_agent_requeues_its_turns(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = stack.agent("acme", &[]).await;
@@ -135,7 +135,7 @@ async fn stopping_the_agent_requeues_its_turns(stack: Stack) {
     assert_eq!((held.turn.turn_id.as_str(), held.turn.attempt), (posted.turn.as_str(), 2));
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn wrong_arguments_are_refused_at_the_start(stack: Stack) {
     for (arguments, told) in [
         (&["--folder", "acme", "--", "./no-such-program"][..], "no-such-program"),

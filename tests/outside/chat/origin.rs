@@ -19,7 +19,7 @@ async fn post_from(visitor: &Visitor, headers: &[(&str, &str)]) -> Answer {
     send(request).await
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn a_site_that_the_link_does_not_name_may_not_call(stack: Stack) {
     let (open, closed) = links(&stack).await;
     for visitor in [&open, &closed] {
@@ -40,7 +40,7 @@ async fn a_site_that_the_link_does_not_name_may_not_call(stack: Stack) {
     post_from(&closed, &[("origin", "https://acme.com")]).await.refused(403, "ORIGIN_NOT_ALLOWED");
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn a_site_that_the_link_names_may_call_and_embed_it(stack: Stack) {
     let (open, closed) = links(&stack).await;
     for origin in ["https://acme.com", "http://localhost:3000"] {
@@ -59,7 +59,7 @@ async fn a_site_that_the_link_names_may_call_and_embed_it(stack: Stack) {
     assert_eq!(open.get("").await.header("access-control-allow-origin"), "");
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn the_page_itself_may_call(stack: Stack) {
     let (_, closed) = links(&stack).await;
     let own = stack.gateway(A);
@@ -68,7 +68,7 @@ async fn the_page_itself_may_call(stack: Stack) {
     post_from(&closed, &[("origin", "null"), ("sec-fetch-site", "same-origin")]).await.posted();
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn only_named_sites_pass_a_preflight(stack: Stack) {
     let (open, closed) = links(&stack).await;
     let ask = |visitor: &Visitor, origin: &str| {
@@ -87,7 +87,7 @@ async fn only_named_sites_pass_a_preflight(stack: Stack) {
     ask(&closed, "https://acme.com").await.expect(403);
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn a_site_that_the_link_does_not_name_learns_nothing_about_it(stack: Stack) {
     let (_, closed) = links(&stack).await;
     let posted = closed.say("hello").await;

@@ -2,7 +2,7 @@
 
 use arizuko_tests::prelude::*;
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn the_page_is_html_and_loads_only_our_assets(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let page = visitor.get("").await.expect(200);
@@ -42,7 +42,7 @@ async fn the_page_is_html_and_loads_only_our_assets(stack: Stack) {
     stack.at(A, "/assets/page.0000000000000000.js").get("").await.expect(404);
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn the_page_escapes_the_links_name_and_greeting_and_hides_its_context(stack: Stack) {
     let options = LinkOptions {
         name: "Tom & \"Jerry\" </script><script>alert(1)</script>".into(),
@@ -61,7 +61,7 @@ async fn the_page_escapes_the_links_name_and_greeting_and_hides_its_context(stac
     assert!(plain.get("").await.expect(200).text().contains("<title>eng</title>"));
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn config_has_everything_that_the_page_needs(stack: Stack) {
     let options =
         LinkOptions { name: "Acme".into(), greeting: "*Hi*".into(), ..LinkOptions::default() };
@@ -90,7 +90,7 @@ async fn config_has_everything_that_the_page_needs(stack: Stack) {
     assert_eq!((&inline["language"], &config["language"]), (&json!("de"), &json!("en")));
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn a_url_without_the_last_slash_redirects_to_the_page(stack: Stack) {
     let link = stack.issue("acme").await;
     let path = format!("/chat/{}", link.token);
@@ -100,7 +100,7 @@ async fn a_url_without_the_last_slash_redirects_to_the_page(stack: Stack) {
     assert_eq!(answer.header("location"), format!("{path}/?conversation=x&y=1"));
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn browsers_get_errors_as_html(stack: Stack) {
     let visitor = stack.visit("acme").await;
     let unknown = stack.at(A, "/chat/nonsense/");
@@ -141,7 +141,7 @@ async fn a_page_that_says_to_wait_tries_again_by_itself(kind: Kind) {
     assert!(!sent.expect(429).text().contains(refresh), "a message is not sent again");
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn unknown_paths_are_refused(stack: Stack) {
     let link = stack.issue("acme").await;
     for path in

@@ -169,7 +169,7 @@ fn operators(stack: &Stack) -> Vec<(String, String)> {
     set.map(|(name, value)| (text(name), text(value))).collect()
 }
 
-#[apply(every_stack)]
+#[apply(embedded)]
 async fn help_lists_every_command(stack: Stack) {
     let help = stack.arizuko(&["--help"]).await.expect(0);
     for command in [

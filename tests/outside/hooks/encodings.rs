@@ -43,7 +43,7 @@ fn encoded() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-#[apply(embedded_and_pair)]
+#[apply(embedded)]
 async fn a_compressed_body_reaches_the_agent_decoded_and_as_it_was(stack: Stack) {
     let hook = stack.caller(&stack.issue_hook("acme", "any", "").await, A);
     let mut agent = stack.attach("acme", B).await;

@@ -16,7 +16,7 @@ async fn post_with(hook: &Visitor, header: (&str, &str), body: &str) -> Answer {
 }
 
 /// The requests are those in the senders' documentation.
-#[apply(embedded_and_pair)]
+#[apply(embedded)]
 async fn a_known_senders_challenge_is_answered_and_makes_no_turn(stack: Stack) {
     let link = stack.issue_hook("acme", "any", "").await;
     let mut agent = stack.attach("acme", B).await;
@@ -71,7 +71,7 @@ async fn a_challenge_is_short_and_plain(stack: Stack) {
     hook.post_json(&slack).await.refused(400, "INVALID");
 }
 
-#[apply(embedded_and_pair)]
+#[apply(embedded)]
 async fn only_a_link_that_works_answers(stack: Stack) {
     let link = stack.issue_hook("acme", "any", "").await;
     let chat = stack.issue("acme").await;
