@@ -97,7 +97,7 @@ async fn a_failing_handler_shows_the_visitor_its_sentence_only(language: Languag
     }
 }
 
-#[apply(embedded_and_pair)]
+#[apply(embedded)]
 async fn concurrency_bounds_the_turns_that_run_at_a_time(language: Language, stack: Stack) {
     let visitor = stack.visit("acme").await;
     let mut agent = language.agent(&stack, "2", &[]).await;
@@ -118,7 +118,7 @@ async fn concurrency_bounds_the_turns_that_run_at_a_time(language: Language, sta
     }
 }
 
-#[apply(embedded_and_pair)]
+#[apply(embedded)]
 async fn a_handler_that_blocks_past_the_lease_keeps_its_turn(language: Language, kind: Kind) {
     let settings = [("ARIZUKO_LEASE", "2s"), ("ARIZUKO_AGENT_HEARTBEAT", "500ms")];
     let stack = Stack::with(kind, &settings).await;
