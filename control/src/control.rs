@@ -327,12 +327,17 @@ impl Control {
         Ok(wanted)
     }
 
+    pub(crate) fn all_partitions(&self) -> Vec<Partition> {
+        (0..self.partitions).collect()
+    }
+
     /// Loads all members of the set in every partition.
     pub(crate) async fn gathered<M: From<String>>(
         &self,
         set: &Set<M>,
     ) -> Result<BTreeMap<Partition, Vec<M>>, Error> {
-        let members = self.ledger.gather(set, self.partitions, 0..=u64::MAX, u32::MAX).await?;
+        let all = self.all_partitions();
+        let members = self.ledger.gather(set, &all, 0..=u64::MAX, u32::MAX).await?;
         let mut by_partition = BTreeMap::<_, Vec<_>>::new();
         for (partition, (member, _)) in members {
             by_partition.entry(partition).or_default().push(member);

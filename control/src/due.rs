@@ -104,7 +104,8 @@ async fn trim_audit(control: &Control) -> Result<(), Error> {
     let (ledger, set) = (&control.ledger, names::audit());
     let until =
         ledger.now().as_millis().saturating_sub(control.limits.keep_audit.as_millis() as u64);
-    let old = ledger.gather(&set, control.partitions, 0..=until, TRIMMED_ENTRIES).await?;
+    let all = control.all_partitions();
+    let old = ledger.gather(&set, &all, 0..=until, TRIMMED_ENTRIES).await?;
     let mut by_partition = HashMap::<_, Vec<String>>::new();
     for (partition, (entry, _)) in old {
         by_partition.entry(partition).or_default().push(entry);
@@ -129,9 +130,7 @@ enum More {
 async fn sweep(control: &Control) -> Result<More, Error> {
     let (ledger, set, now) = (&control.ledger, names::due(), control.ledger.now());
     let mut due = BTreeMap::<_, Vec<Due>>::new();
-    for (partition, (item, _)) in
-        ledger.gather(&set, control.partitions, 0..=now.as_millis(), ITEMS_PER_SWEEP).await?
-    {
+    for (partition, (item, _)) in ledger.due(&set, control.partitions, ITEMS_PER_SWEEP).await? {
         due.entry(partition).or_default().push(item);
     }
     let full = due.iter_mut().filter(|(_, items)| items.len() == ITEMS_PER_SWEEP as usize);

@@ -3,6 +3,7 @@
 use crate::{
     fence,
     limits::Limits,
+    names,
     refusal::Refusal,
     store::{Batch, Commit, Cover, Found, Partition, Read, Record, Store, StoreError},
     time::Time,
@@ -14,6 +15,7 @@ use futures_util::FutureExt as _;
 use lines::Lines;
 use lru::LruCache;
 use shared::SharedReads;
+use soonest::Soonest;
 use std::{
     future::ready,
     num::NonZeroUsize,
@@ -25,6 +27,7 @@ mod commit;
 mod lines;
 mod reads;
 mod shared;
+mod soonest;
 #[cfg(test)]
 mod tests;
 
@@ -89,13 +92,15 @@ pub(crate) struct Ledger {
     hints: Arc<Mutex<LruCache<(Partition, String), Record>>>,
     shared: Arc<SharedReads>,
     lines: Arc<Lines>,
+    soonest: Arc<[Soonest]>,
 }
 
 impl Ledger {
     pub(crate) fn new(store: Arc<dyn Store>, limits: Limits) -> Self {
         let hints = Arc::new(Mutex::new(LruCache::new(HINTS)));
         let (shared, lines) = (Arc::default(), Arc::default());
-        Self { store, limits: Arc::new(limits), hints, shared, lines }
+        let soonest = [Soonest::of(&names::due()), Soonest::of(&names::events::outbox())].into();
+        Self { store, limits: Arc::new(limits), hints, shared, lines, soonest }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -309,12 +314,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Remembers the records that a batch has put, and forgets those that it has deleted.
+    /// Remembers the records that a batch has put and what it has made due, and forgets the records
+    /// that it has deleted.
     fn remember(&self, batch: &Batch, hints: Vec<(String, Option<Arc<str>>)>) {
         for (name, body) in hints {
             let record = body.map(|body| Record { version: batch.version, body });
             self.note(batch.partition, name, record);
         }
+        self.soonest.iter().for_each(|soonest| soonest.note(batch));
     }
 
     fn note(&self, partition: Partition, name: String, record: Option<Record>) {

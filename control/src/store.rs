@@ -262,12 +262,12 @@ pub(crate) trait Store: Send + Sync {
         Ok((self.commit(batch).await?, ready(Ok(())).boxed()))
     }
 
-    /// Returns the lowest members with one of these `scores`, of the set `name` in every partition
-    /// below `partitions`: at most `limit` of each.
+    /// Returns the lowest members with one of these `scores`, of the set `name` in each of these
+    /// partitions: at most `limit` of each.
     async fn gather(
         &self,
         name: &str,
-        partitions: Partition,
+        partitions: &[Partition],
         scores: RangeInclusive<u64>,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError>;

@@ -38,7 +38,7 @@ pub(crate) async fn waiting(control: &Control) -> Result<Arc<[Backlog]>, Error> 
     }
     let mut folders = BTreeMap::<_, Vec<_>>::new();
     for (partition, (folder, entered)) in
-        ledger.gather(&names::queues(), control.partitions, 0..=u64::MAX, FOLDERS).await?
+        ledger.gather(&names::queues(), &control.all_partitions(), 0..=u64::MAX, FOLDERS).await?
     {
         if let Ok(folder) = FolderName::try_from(folder) {
             folders.entry(partition).or_default().push((folder, entered));

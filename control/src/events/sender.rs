@@ -136,7 +136,7 @@ impl Sender {
     async fn sweep(self: &Arc<Self>) -> Result<(), Error> {
         let (ledger, outbox) = (&self.control.ledger, names::outbox());
         let now = ledger.now().as_millis();
-        let due = ledger.gather(&outbox, self.control.partitions, 0..=now, LANES_PER_SWEEP).await?;
+        let due = ledger.due(&outbox, self.control.partitions, LANES_PER_SWEEP).await?;
         let mut by_partition = HashMap::<Partition, Vec<LaneId>>::new();
         for (partition, (lane, _)) in due {
             by_partition.entry(partition).or_default().push(lane);

@@ -42,8 +42,8 @@ impl v1::admin_service_server::AdminService for Service {
         self.authenticate_overseer(request)?;
         let (control, ledger) = (&self.control, &self.control.ledger);
         let sessions = self.sessions().await?;
-        let tokens =
-            ledger.gather(&names::tokens(), control.partitions, 0..=u64::MAX, u32::MAX).await?;
+        let all = control.all_partitions();
+        let tokens = ledger.gather(&names::tokens(), &all, 0..=u64::MAX, u32::MAX).await?;
         Ok(Response::new(v1::GetStatusResponse {
             folders: self.folders(&sessions).await?,
             sessions,

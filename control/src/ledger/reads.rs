@@ -157,12 +157,11 @@ impl Ledger {
         found.ok_or_else(|| Error::Internal("the store answered nothing".to_owned()))
     }
 
-    /// Loads the lowest members of one set in each partition below `partitions`: at most `limit` of
-    /// each, with one of these `scores`; see [`Store::gather`](store::Store::gather).
+    /// Loads the lowest members of one set in each of these partitions: at most `limit` of each, with one of these `scores`; see [`Store::gather`](store::Store::gather).
     pub(crate) async fn gather<M: From<String>>(
         &self,
         set: &Set<M>,
-        partitions: Partition,
+        partitions: &[Partition],
         scores: RangeInclusive<u64>,
         limit: u32,
     ) -> Result<Vec<(Partition, (M, u64))>, Error> {

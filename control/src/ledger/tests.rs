@@ -85,7 +85,7 @@ impl Store for Troubled {
     async fn gather(
         &self,
         name: &str,
-        partitions: Partition,
+        partitions: &[Partition],
         scores: RangeInclusive<u64>,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError> {

@@ -40,17 +40,18 @@ pub(super) async fn check(world: &World, history: &History, rng: &mut Rng, parti
     let store = world.store(0).expect("all controls run");
     let sessions = world.servers.model().all::<Session>("session");
     let held = sessions.iter().find(|session| session.name == "holder").expect("it holds a turn");
-    while store.now() < held.expires_at.as_millis() {
-        sleep(Duration::from_millis(50)).await;
-    }
-    let (due, now) = (names::due().name, store.now());
+    // Written ahead of their time, as commits do.
+    let (due, now, at) = (names::due().name, store.now(), held.expires_at.as_millis());
     let writes = (0..ITEMS).map(|_| {
         let item = Due::Turn(TurnId::new(rng_bytes(rng)));
-        Write::Add { set: due.clone(), member: item.to_string(), score: now - 3_600_000 }
+        Write::Add { set: due.clone(), member: item.to_string(), score: at - 1 }
     });
     let writes = writes.collect();
     let batch = Batch { partition, version: rng.u64(..), now, guards: Vec::new(), writes };
     world.servers.model().apply(&batch);
+    while store.now() < at {
+        sleep(Duration::from_millis(50)).await;
+    }
     history.say(&format!("{ITEMS} items of acme are due"));
     sleep(BOUND).await;
     if !history.state().delivered.contains_key(&(turn, 2)) {
@@ -58,7 +59,7 @@ pub(super) async fn check(world: &World, history: &History, rng: &mut Rng, parti
     }
     let more = if world.replicas > 0 { VOUCHED } else { Duration::ZERO };
     sleep(more).await;
-    let left = world.servers.model().overdue(partition, &due, now);
+    let left = world.servers.model().overdue(partition, &due, at);
     if left > 0 {
         history.breach(&format!("{left} due items are left after {:?}", BOUND + more));
     }

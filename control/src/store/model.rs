@@ -131,13 +131,13 @@ impl Store for Model {
     async fn gather(
         &self,
         name: &str,
-        partitions: Partition,
+        partitions: &[Partition],
         scores: RangeInclusive<u64>,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError> {
         let state = self.state();
         let (min, max) = scores.into_inner();
-        let members = (0..partitions).flat_map(|partition| {
+        let members = partitions.iter().flat_map(|&partition| {
             let members = state.members(partition, name, min..=max, Order::LowestFirst);
             members.into_iter().take(limit as usize).map(move |member| (partition, member))
         });

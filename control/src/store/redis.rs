@@ -295,13 +295,13 @@ impl Store for Redis {
     async fn gather(
         &self,
         name: &str,
-        partitions: Partition,
+        partitions: &[Partition],
         scores: RangeInclusive<u64>,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError> {
         // One round trip to each server.
         let mut by_server: BTreeMap<String, Vec<Partition>> = BTreeMap::new();
-        for partition in 0..partitions {
+        for &partition in partitions {
             let server = self.servers.of(partition).map_err(unavailable)?;
             by_server.entry(server.address()).or_default().push(partition);
         }

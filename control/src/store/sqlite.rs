@@ -180,27 +180,19 @@ impl Store for Sqlite {
     async fn gather(
         &self,
         name: &str,
-        partitions: Partition,
+        partitions: &[Partition],
         scores: RangeInclusive<u64>,
         limit: u32,
     ) -> Result<Vec<(Partition, Member)>, StoreError> {
-        let name = name.to_owned();
+        let ((min, max), order) = (scores.into_inner(), Order::LowestFirst);
+        let read = Read::Set { set: name.to_owned(), min, max, limit, order };
+        let partitions = partitions.to_vec();
         self.query(move |connection| {
-            let mut next = connection.prepare_cached(
-                "SELECT min(partition) FROM member
-                 WHERE set_name = ?1 AND partition >= ?2 AND partition < ?3",
-            )?;
-            let (mut gathered, mut from) = (Vec::new(), 0);
-            while let Some(partition) =
-                next.query_row(params![name, from, partitions], |row| row.get(0))?
-            {
-                let (set, order) = (name.clone(), Order::LowestFirst);
-                let (min, max) = (*scores.start(), *scores.end());
-                let read = Read::Set { set, min, max, limit, order };
+            let mut gathered = Vec::new();
+            for partition in partitions {
                 if let Found::Set(members) = self::read(connection, partition, &read)? {
                     gathered.extend(members.into_iter().map(|member| (partition, member)));
                 }
-                from = partition + 1;
             }
             Ok(gathered)
         })

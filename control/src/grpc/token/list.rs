@@ -162,7 +162,10 @@ impl Service {
         loop {
             let scores = after.0..=u64::MAX;
             let members: Vec<(Partition, (InFolder, u64))> = match partition {
-                None => ledger.gather(&set, self.control.partitions, scores, limit).await?,
+                None => {
+                    let all = self.control.all_partitions();
+                    ledger.gather(&set, &all, scores, limit).await?
+                }
                 Some(partition) => {
                     let members = ledger.members(partition, &set, scores, limit).await?;
                     members.into_iter().map(|member| (partition, member)).collect()
