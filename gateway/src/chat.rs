@@ -4,7 +4,7 @@ use crate::{
     accept::Accept,
     address::Visitor,
     control::Target,
-    document::{self, MessageDocument, TurnDocument},
+    document::{self, MessageDocument, Status, TurnDocument},
     events,
     gateway::Gateway,
     language::Wanted,
@@ -12,7 +12,7 @@ use crate::{
     link::{Link, Parameters, WantsHtml},
     message::{NewMessage, read_body},
     problem::Problem,
-    schema::{Id, Status},
+    schema::Id,
     streams::OpenStream,
     turn::{self, WaitQuery},
 };
@@ -35,8 +35,7 @@ pub(crate) struct Posted<'a> {
     turn_id: &'a str,
     #[schemars(with = "Id")]
     conversation: &'a str,
-    #[schemars(with = "Status")]
-    status: &'static str,
+    status: Status,
     /// Absent for webhooks.
     #[schemars(with = "MessageDocument<'_>")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,14 +2,34 @@
 
 pub(crate) mod frames;
 
-use crate::{
-    renderer::Rendered,
-    schema::{Id, Rating, Status},
-};
+use crate::{renderer::Rendered, schema::Id};
 use arizuko_proto::v1::{self as pb, Author, Thumb, TurnStatus};
 use prost_types::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+/// observed: kept as context for the agent and not answered by itself. dropped: shown to no agent.
+/// Both end the turn at once.
+#[derive(Clone, Copy, JsonSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    Queued,
+    Running,
+    Done,
+    Failed,
+    Cancelled,
+    Expired,
+    Observed,
+    Dropped,
+}
+
+/// What the visitor thinks of a reply.
+#[derive(Clone, Copy, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Rating {
+    Up,
+    Down,
+}
 
 /// A turn with its messages.
 #[derive(JsonSchema, Serialize)]
@@ -17,8 +37,7 @@ use serde::Serialize;
 pub(crate) struct TurnDocument<'a> {
     #[schemars(with = "Id")]
     pub(crate) turn_id: &'a str,
-    #[schemars(with = "Status")]
-    pub(crate) status: &'static str,
+    pub(crate) status: Status,
     /// `null` if an agent or a person sent the turn's message without being asked.
     pub(crate) user: Option<MessageDocument<'a>>,
     pub(crate) assistant: Vec<MessageDocument<'a>>,
@@ -44,10 +63,9 @@ pub(crate) struct TurnDocument<'a> {
     #[schemars(with = "Id")]
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) superseded_by: &'a str,
-    /// What the visitor thinks of the reply: `up` or `down`.
     #[schemars(with = "Rating")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) rating: Option<&'static str>,
+    pub(crate) rating: Option<Rating>,
 }
 
 impl<'a> TurnDocument<'a> {
@@ -128,25 +146,25 @@ impl<'a> MessageDocument<'a> {
 }
 
 /// Returns the word for a turn's status.
-pub(crate) fn status(status: TurnStatus) -> &'static str {
+pub(crate) fn status(status: TurnStatus) -> Status {
     match status {
-        TurnStatus::Unspecified | TurnStatus::Queued => "queued",
-        TurnStatus::Running => "running",
-        TurnStatus::Done => "done",
-        TurnStatus::Failed => "failed",
-        TurnStatus::Cancelled => "cancelled",
-        TurnStatus::Expired => "expired",
-        TurnStatus::Observed => "observed",
-        TurnStatus::Dropped => "dropped",
+        TurnStatus::Unspecified | TurnStatus::Queued => Status::Queued,
+        TurnStatus::Running => Status::Running,
+        TurnStatus::Done => Status::Done,
+        TurnStatus::Failed => Status::Failed,
+        TurnStatus::Cancelled => Status::Cancelled,
+        TurnStatus::Expired => Status::Expired,
+        TurnStatus::Observed => Status::Observed,
+        TurnStatus::Dropped => Status::Dropped,
     }
 }
 
 /// Returns the word for what a visitor thinks of a reply.
-fn thumb(thumb: Thumb) -> Option<&'static str> {
+fn thumb(thumb: Thumb) -> Option<Rating> {
     match thumb {
         Thumb::Unspecified => None,
-        Thumb::Up => Some("up"),
-        Thumb::Down => Some("down"),
+        Thumb::Up => Some(Rating::Up),
+        Thumb::Down => Some(Rating::Down),
     }
 }
 

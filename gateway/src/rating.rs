@@ -2,11 +2,12 @@
 
 use crate::{
     address::Visitor,
+    document::Rating,
     gateway::Gateway,
     link::{Link, TurnId},
     message::{from_json, read_body},
     problem::Problem,
-    schema::{Id, Rating},
+    schema::Id,
 };
 use arizuko_proto::v1::{self as pb, Thumb};
 use axum::{
@@ -20,20 +21,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// `up` or `down`; `null` takes the rating back.
-#[derive(Clone, Copy, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Word {
-    Up,
-    Down,
-}
-
 /// What the visitor thinks of a reply.
 #[derive(Deserialize, JsonSchema)]
+#[schemars(extend("required" = ["rating"]))]
 pub(crate) struct NewRating {
-    #[schemars(with = "Rating")]
+    /// `null` takes it back.
     #[serde(deserialize_with = "Option::deserialize")] // absent is not null
-    rating: Option<Word>,
+    rating: Option<Rating>,
     /// Why, for the link's owner. It replaces the earlier one.
     #[schemars(length(max = 1000))]
     #[serde(default)]
@@ -45,8 +39,7 @@ pub(crate) struct NewRating {
 pub(crate) struct Rated<'a> {
     #[schemars(with = "Id")]
     turn_id: &'a str,
-    #[schemars(with = "Rating")]
-    rating: Option<Word>,
+    rating: Option<Rating>,
 }
 
 /// PUT `/chat/{token}/{turn}/rating`
@@ -62,8 +55,8 @@ pub(crate) async fn rate(
     let NewRating { rating, comment } = from_json(&headers, &body)?;
     let thumb = match rating {
         None => Thumb::Unspecified,
-        Some(Word::Up) => Thumb::Up,
-        Some(Word::Down) => Thumb::Down,
+        Some(Rating::Up) => Thumb::Up,
+        Some(Rating::Down) => Thumb::Down,
     };
     let request = pb::RateTurnRequest {
         access: Some(link.access()),

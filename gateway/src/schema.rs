@@ -1,18 +1,24 @@
-//! Types that stand for schemas written by hand in `openapi.json`. Documents whose own schemas are
-//! made from their types have fields of these types.
+//! The schemas of what is a text in the code: documents have fields of these types instead.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
 
-/// Declares a type that stands for the schema with its name.
-macro_rules! written_by_hand {
-    ($($name:ident)*) => {$(
-        #[doc = concat!("Stands for the schema `", stringify!($name), "`.")]
+/// An own id of a turn or a conversation; see `arizuko_proto::public_id`.
+macro_rules! id {
+    () => {
+        "[A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{24}"
+    };
+}
+
+/// Declares a type for a schema with its name. One that is not inline becomes a component.
+macro_rules! schemas {
+    ($($(#[$doc:meta])* $name:ident, $is_inline:literal, $schema:tt;)*) => {$(
+        $(#[$doc])*
         pub(crate) struct $name;
 
         impl JsonSchema for $name {
             fn inline_schema() -> bool {
-                true
+                $is_inline
             }
 
             fn schema_name() -> Cow<'static, str> {
@@ -20,10 +26,19 @@ macro_rules! written_by_hand {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "$ref": concat!("#/components/schemas/", stringify!($name)) })
+                json_schema!($schema)
             }
         }
     )*};
 }
 
-written_by_hand!(Id Status Rating Event Cursor Challenge);
+schemas! {
+    /// The id of a turn or a conversation.
+    Id, false, { "type": "string", "pattern": concat!("^(", id!(), ")$") };
+    /// A frame's place in its log; see `last_event_id`.
+    Cursor, false, { "type": "string", "pattern": "^[0-9]+-[0-9a-f]{8}$" };
+    /// An event, whose schema `contract::events` makes.
+    Event, true, { "$ref": "#/components/schemas/Event" };
+    /// A challenge of control's, whose schema is in `openapi.json`.
+    Challenge, true, { "$ref": "#/components/schemas/Challenge" };
+}

@@ -5,11 +5,11 @@ use crate::{
     address::Visitor,
     answers::Room,
     control::Refusal,
-    document::{self, TurnDocument, frames::FrameDocument},
+    document::{self, Status, TurnDocument, frames::FrameDocument},
     gateway::Gateway,
     link::{Link, Parameters, TurnId, WantsHtml},
     problem::Problem,
-    schema::{Event, Id, Status},
+    schema::{Event, Id},
 };
 use arizuko_proto::v1 as pb;
 use axum::{
@@ -163,8 +163,7 @@ pub(crate) struct Standing<'a> {
     turn_id: &'a str,
     #[schemars(with = "Id")]
     conversation: &'a str,
-    #[schemars(with = "Status")]
-    status: &'static str,
+    status: Status,
     n: u32,
     attempt: u32,
     agent_attached: bool,
@@ -206,8 +205,7 @@ pub(crate) async fn status(
 pub(crate) struct Cancelled<'a> {
     #[schemars(with = "Id")]
     turn_id: &'a str,
-    #[schemars(with = "Status")]
-    status: &'static str,
+    status: Status,
 }
 
 /// POST `/chat/{token}/{turn}/cancel`

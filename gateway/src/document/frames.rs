@@ -1,10 +1,7 @@
 //! Frames as the events of streams, and as they are in a turn's snapshot.
 
-use super::{author, status, thumb, time};
-use crate::{
-    last_event_id,
-    schema::{Id, Rating, Status},
-};
+use super::{Rating, Status, author, status, thumb, time};
+use crate::{last_event_id, schema::Id};
 use arizuko_proto::v1::{self as pb, frame::Body};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -101,8 +98,7 @@ pub(crate) struct TurnDoneData<'a> {
     #[schemars(with = "Id")]
     turn_id: &'a str,
     n: u32,
-    #[schemars(with = "Status")]
-    status: &'static str,
+    status: Status,
     /// A sentence for the visitor.
     #[serde(skip_serializing_if = "str::is_empty")]
     error: &'a str,
@@ -113,8 +109,7 @@ pub(crate) struct TurnDoneData<'a> {
 pub(crate) struct RatedData<'a> {
     #[schemars(with = "Id")]
     turn_id: &'a str,
-    #[schemars(with = "Rating")]
-    rating: Option<&'static str>,
+    rating: Option<Rating>,
 }
 
 impl<'a> FrameDocument<'a> {
