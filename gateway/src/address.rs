@@ -1,6 +1,6 @@
 //! The visitor's address.
 
-use crate::{gateway::Gateway, listener::Peer};
+use crate::{gateway::Gateway, listener::Peer, operation::Argument};
 use arizuko_proto::connections::network;
 use axum::extract::FromRequestParts;
 use http::{Extensions, HeaderMap, request::Parts};
@@ -27,6 +27,8 @@ impl Visitor {
         Self(network(resolve(peer, hops, trusted)))
     }
 }
+
+impl Argument for Visitor {}
 
 impl FromRequestParts<Arc<Gateway>> for Visitor {
     type Rejection = Infallible;

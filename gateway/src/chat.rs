@@ -10,20 +10,20 @@ use crate::{
     language::Wanted,
     last_event_id::LastEventId,
     link::{Link, Parameters, WantsHtml},
-    message::{NewMessage, read_body},
+    message::NewMessage,
     problem::Problem,
     schema::Id,
     streams::OpenStream,
     turn::{self, WaitQuery},
+    unread::Unread,
 };
 use arizuko_proto::v1 as pb;
 use axum::{
     Json,
-    body::Body,
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderMap, HeaderName, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
@@ -79,9 +79,9 @@ pub(crate) async fn post(
     link: Link,
     visitor: Visitor,
     Parameters(wait): Parameters<WaitQuery>,
-    uri: Uri,
+    wanted: Wanted,
     headers: HeaderMap,
-    body: Body,
+    body: Unread<NewMessage>,
 ) -> Result<Response, Problem> {
     let accept = Accept::of(&headers);
     // Counts the stream or the wait first, so that no message is refused once it is accepted.
@@ -91,12 +91,12 @@ pub(crate) async fn post(
         Accept::Json if !wait.is_zero() => Some(gateway.streams.open(visitor.0)?),
         Accept::Json | Accept::Html => None,
     };
-    let (body, share) = read_body(&gateway, &link, visitor, &headers, body).await?;
+    let (body, share) = body.read(&gateway, &link, visitor, &headers).await?;
     let message = NewMessage::parse(&headers, &body)?;
     let posted = message.post(&gateway, &link, visitor, &headers).await?;
     drop((body, share));
     if accept == Accept::Html {
-        let language = Wanted::of(&uri, &headers).query("&");
+        let language = wanted.query("&");
         let path = format!("{}?conversation={}{language}", link.path(), posted.conversation);
         return Ok(Redirect::to(&path).into_response());
     }

@@ -1,5 +1,6 @@
-//! `/openapi.json`: the paths as `openapi.json` has them, the schemas of our own API's documents,
-//! which are made from their types, and the problems, which are made from those that we answer with.
+//! `/openapi.json`: each operation with what its handler reads, by the types of its arguments; the
+//! schemas of our own documents and events, made from their types; and the problems, made from those
+//! that we answer with. `openapi.json` has what no type says: the texts, and the other answers.
 
 mod events;
 mod problems;
@@ -7,14 +8,19 @@ mod problems;
 use crate::{
     chat::Posted,
     history::{History, VisitorConversations},
-    message::NewMessage,
+    operation::{Description, Operation},
     page::Config,
+    paths,
     problem::Problem,
-    rating::{NewRating, Rated},
+    rating::Rated,
     turn::{Cancelled, Snapshot, Standing},
 };
-use schemars::{Schema, generate::SchemaSettings, transform::RecursiveTransform};
-use serde_json::Value;
+use schemars::{
+    Schema,
+    generate::SchemaSettings,
+    transform::{RecursiveTransform, ReplaceBoolSchemas},
+};
+use serde_json::{Map, Value};
 use std::{borrow::Cow, sync::LazyLock};
 
 /// The whole contract as JSON.
@@ -22,13 +28,13 @@ use std::{borrow::Cow, sync::LazyLock};
 pub(crate) static CONTRACT: LazyLock<String> = LazyLock::new(|| {
     let mut contract: Value =
         serde_json::from_str(include_str!("../openapi.json")).expect("the file is JSON");
-    // Client generators assume that a field with a default is always present.
-    let without_default = RecursiveTransform(|schema: &mut Schema| drop(schema.remove("default")));
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.definitions_path = Cow::Borrowed("/components/schemas");
-    });
-    let settings = settings.with_transform(without_default);
-    let mut answers = settings.clone().for_serialize().into_generator();
+    contract["info"]["version"] = env!("CARGO_PKG_VERSION").into();
+    for (method, id) in [("put", "deliverByPut"), ("patch", "deliverByPatch")] {
+        let webhook = &mut contract["paths"]["/hook/{token}"];
+        webhook[method] = webhook["post"].clone();
+        webhook[method]["operationId"] = id.into();
+    }
+    let mut answers = settings().for_serialize().into_generator();
     answers.subschema_for::<Posted<'_>>();
     answers.subschema_for::<Snapshot<'_>>();
     answers.subschema_for::<Standing<'_>>();
@@ -39,21 +45,47 @@ pub(crate) static CONTRACT: LazyLock<String> = LazyLock::new(|| {
     answers.subschema_for::<Config<'_>>();
     answers.subschema_for::<Problem>();
     let events = events::schema(&mut answers);
-    let mut requests = settings.for_deserialize().into_generator();
-    requests.subschema_for::<NewMessage>();
-    requests.subschema_for::<NewRating>();
+    let mut requests = settings().for_deserialize().into_generator();
+    for Operation { path, method, describe } in paths::routes(|routes| routes).operations {
+        let operation = &mut contract["paths"][path][method];
+        describe(&mut Description { schemas: &mut requests, operation });
+    }
     let schemas = contract["components"]["schemas"].as_object_mut().expect("it has schemas");
-    schemas.extend(answers.take_definitions(true));
-    schemas.extend(requests.take_definitions(true));
+    add(schemas, answers.take_definitions(true));
+    add(schemas, requests.take_definitions(true));
     schemas.insert("Event".to_owned(), events);
     problems::add(&mut contract);
-    for (method, id) in [("put", "deliverByPut"), ("patch", "deliverByPatch")] {
-        let webhook = &mut contract["paths"]["/hook/{token}"];
-        webhook[method] = webhook["post"].clone();
-        webhook[method]["operationId"] = id.into();
-    }
     contract.to_string()
 });
+
+fn settings() -> SchemaSettings {
+    let mut without_booleans = ReplaceBoolSchemas::default();
+    without_booleans.skip_additional_properties = true;
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = Cow::Borrowed("/components/schemas");
+    });
+    settings.with_transform(without_booleans).with_transform(RecursiveTransform(adjust))
+}
+
+/// Adjusts a schema to the generators of clients, and adds the bounds of numbers.
+fn adjust(schema: &mut Schema) {
+    // Client generators assume that a field with a default is always present.
+    schema.remove("default");
+    let most: u64 = match schema.get("format").and_then(Value::as_str) {
+        Some("uint32") => u32::MAX.into(),
+        Some("uint64") => u64::MAX,
+        _ => return,
+    };
+    schema.insert("maximum".to_owned(), most.into());
+}
+
+/// Adds schemas. Those that are there already must be the same.
+fn add(schemas: &mut Map<String, Value>, more: Map<String, Value>) {
+    for (name, schema) in more {
+        let earlier = schemas.insert(name.clone(), schema);
+        debug_assert!(earlier.is_none_or(|earlier| earlier == schemas[&name]), "two are {name}");
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -89,6 +121,35 @@ mod tests {
         let required =
             serde_json::json!(["turn_id", "status", "user", "assistant", "n", "attempt"]);
         assert_eq!(contract["components"]["schemas"]["Turn"]["required"], required);
+    }
+
+    #[test]
+    fn every_operation_has_a_text_and_an_id_of_its_own_and_its_parameters() {
+        let contract: Value = serde_json::from_str(&CONTRACT).unwrap();
+        let documented = contract["paths"].as_object().unwrap().iter();
+        let documented = documented.flat_map(|(path, methods)| {
+            methods.as_object().unwrap().iter().map(move |(method, it)| ((&**path, &**method), it))
+        });
+        let mut ids = BTreeSet::new();
+        let mut described = BTreeSet::new();
+        for ((path, method), operation) in documented {
+            assert!(operation["summary"].is_string(), "{method} {path} has no text");
+            assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{operation}");
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let of_path = parameters.clone().filter(|it| it["in"] == "path");
+            let in_path: BTreeSet<_> = path.split(['{', '}']).skip(1).step_by(2).collect();
+            assert_eq!(
+                of_path.map(|it| it["name"].as_str().unwrap()).collect::<BTreeSet<_>>(),
+                in_path
+            );
+            let names: BTreeSet<_> =
+                parameters.clone().map(|it| format!("{} {}", it["in"], it["name"])).collect();
+            assert_eq!(names.len(), parameters.count(), "a parameter of {method} {path} is twice");
+            described.insert((path, method));
+        }
+        let served = paths::routes(|routes| routes).operations;
+        let served: BTreeSet<_> = served.iter().map(|it| (it.path, it.method)).collect();
+        assert_eq!(described, served);
     }
 
     #[test]

@@ -16,17 +16,17 @@ mod problems;
 mod reply;
 mod responses;
 
-use crate::gateway::Gateway;
-use axum::{Router, middleware::from_fn};
+use crate::{gateway::Gateway, operation::Routes};
+use axum::middleware::from_fn;
 use std::sync::Arc;
 
 /// Makes the routes of all protocols. `guard` adds what checks every request under a token.
 pub(crate) fn routes(
-    guard: impl Fn(Router<Arc<Gateway>>) -> Router<Arc<Gateway>>,
-) -> Router<Arc<Gateway>> {
-    let openai =
-        guard(openai::routes().merge(responses::routes())).layer(from_fn(openai::show_problems));
-    let mcp = guard(mcp::routes()).layer(from_fn(mcp::show_problems));
-    let a2a = guard(a2a::routes()).layer(from_fn(a2a::show_problems));
+    guard: impl Fn(Routes<Arc<Gateway>>) -> Routes<Arc<Gateway>>,
+) -> Routes<Arc<Gateway>> {
+    let openai = guard(openai::routes().merge(responses::routes()));
+    let openai = openai.with(|router| router.layer(from_fn(openai::show_problems)));
+    let mcp = guard(mcp::routes()).with(|router| router.layer(from_fn(mcp::show_problems)));
+    let a2a = guard(a2a::routes()).with(|router| router.layer(from_fn(a2a::show_problems)));
     guard(ai::routes().merge(ag_ui::routes())).merge(openai).merge(mcp).merge(a2a)
 }

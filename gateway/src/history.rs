@@ -5,9 +5,9 @@ use crate::{
     address::Visitor,
     document::{TurnDocument, time},
     gateway::Gateway,
+    header::VisitorJwt,
     last_event_id,
     link::{ConversationId, Link, Parameters, WantsHtml},
-    message::visitor_jwt,
     problem::Problem,
     schema::{Cursor, Id},
 };
@@ -17,17 +17,26 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct HistoryQuery {
+    /// `next` of the previous page: the page has the oldest turns after it.
     after: Option<u64>,
-    /// `end`, or `previous` of another page: the page has the newest turns before that point.
+    /// `end`, or `previous` of the following page: the page has the newest turns before it. `after`
+    /// is then ignored.
+    #[schemars(
+        regex(pattern = "^(end|[1-9][0-9]*)$"),
+        extend("type" = ["integer", "string"], "minimum" = 1)
+    )]
     before: Option<String>,
+    /// The most turns to return: 50 if omitted or 0, and 200 at most.
     limit: Option<u32>,
+    /// About how many bytes of messages to return: 4194304 if omitted or 0, and at most. A page has
+    /// at least one turn.
     bytes: Option<u32>,
 }
 
@@ -107,12 +116,8 @@ struct Listed {
 pub(crate) async fn list(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
-    headers: HeaderMap,
+    VisitorJwt(visitor_jwt): VisitorJwt,
 ) -> Result<Response, Problem> {
-    let visitor_jwt = visitor_jwt(&headers)?;
-    if visitor_jwt.is_empty() {
-        return Err(Problem::invalid("Say who the visitor is, in the header Arizuko-Visitor."));
-    }
     let request = pb::ListVisitorConversationsRequest { access: Some(link.access()), visitor_jwt };
     let answer = gateway.control.conversations(request).await?;
     let id = answer.identity.map(|identity| identity.id).unwrap_or_default();

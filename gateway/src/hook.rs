@@ -9,27 +9,30 @@ use crate::{
     bodies::Share,
     encoding::Encoding,
     gateway::Gateway,
+    header::{Header, traceparent},
     link::{Link, Parameters, TurnId, WantsHtml},
-    message::header,
+    operation::{Argument, Description},
     problem::Problem,
     turn::{self, SnapshotQuery},
 };
+use answer::AskedWait;
 use arizuko_proto::v1 as pb;
 use axum::{
     Json,
     body::Body,
-    extract::State,
+    extract::{FromRequestParts, State},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use handshake::Visit;
 use headers::Headers;
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode, Uri,
+    HeaderMap, HeaderValue, StatusCode, Uri,
     header::{ALLOW, CONTENT_TYPE},
     request::Parts,
 };
 use serde_json::json;
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 /// The methods that a webhook takes, for the header `Allow`.
 const METHODS: &str = "GET, HEAD, OPTIONS, PATCH, POST, PUT";
@@ -41,13 +44,11 @@ pub(crate) async fn deliver(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
     visitor: Visitor,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    AskedWait(asked): AskedWait,
+    Parts { method, uri, headers, .. }: Parts,
     body: Body,
 ) -> Result<Response, Problem> {
     // Counts the wait first, so that no delivery is refused once it is taken.
-    let asked = answer::asked_wait(&uri);
     let is_long = asked.is_some_and(|wait| !wait.is_zero());
     let permit = is_long.then(|| gateway.streams.open(visitor.0)).transpose()?;
     let Content { content, encoded_content, share } =
@@ -65,7 +66,7 @@ pub(crate) async fn deliver(
         credentials,
         idempotency_key: String::new(),
         client_address: visitor.0.to_string(),
-        traceparent: header(&headers, "traceparent").unwrap_or_default(),
+        traceparent: traceparent(&headers),
         request: Some(pb::HookRequest {
             method: method.to_string(),
             path: path_after_token(&uri).to_owned(),
@@ -132,11 +133,10 @@ async fn read(
 pub(crate) async fn greet(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
-    uri: Uri,
-    headers: HeaderMap,
+    visit: Result<Visit, Problem>,
 ) -> Result<Response, Problem> {
     gateway.control.resolve(link.access()).await?;
-    let answer = handshake::in_visit(&uri, &headers)?;
+    let Visit(answer) = visit?;
     Ok(answer.unwrap_or_else(|| GREETING.into_response()))
 }
 
@@ -149,13 +149,37 @@ pub(crate) async fn turn_or_greeting(
     turn: Result<TurnId, Problem>,
     query: Result<Parameters<SnapshotQuery>, Problem>,
     html: WantsHtml,
-    Parts { uri, headers, .. }: Parts,
+    visit: Result<Visit, Problem>,
 ) -> Result<Response, Problem> {
-    match turn {
-        Ok(turn) if handshake::in_visit(&uri, &headers)?.is_none() => {
+    match (turn, visit) {
+        (Ok(turn), Ok(Visit(None))) => {
             turn::snapshot(state, link, visitor, turn, query?, html).await
         }
-        _ => greet(state, link, uri, headers).await,
+        (_, visit) => greet(state, link, visit).await,
+    }
+}
+
+/// The header by which a CloudEvents sender asks whether it may send.
+const REQUEST_ORIGIN: Header = Header {
+    name: "WebHook-Request-Origin",
+    lengths: 0..=usize::MAX,
+    description: "Who asks to send. It is allowed.",
+};
+
+/// Who asks to send, if somebody does.
+pub(crate) struct RequestOrigin(Option<HeaderValue>);
+
+impl Argument for RequestOrigin {
+    fn describe(operation: &mut Description<'_>) {
+        REQUEST_ORIGIN.describe(operation, false);
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestOrigin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.headers.get(REQUEST_ORIGIN.name).cloned()))
     }
 }
 
@@ -164,14 +188,14 @@ pub(crate) async fn turn_or_greeting(
 pub(crate) async fn options(
     State(gateway): State<Arc<Gateway>>,
     link: Link,
-    headers: HeaderMap,
+    RequestOrigin(origin): RequestOrigin,
 ) -> Result<Response, Problem> {
     let resolved = gateway.control.resolve(link.access()).await?;
     let mut answer = (StatusCode::OK, [(ALLOW, METHODS)]).into_response();
-    if let Some(origin) = headers.get("webhook-request-origin") {
+    if let Some(origin) = origin {
         let rate = resolved.messages_per_minute.max(1);
         let allowed = answer.headers_mut();
-        allowed.insert("webhook-allowed-origin", origin.clone());
+        allowed.insert("webhook-allowed-origin", origin);
         allowed.insert("webhook-allowed-rate", HeaderValue::from(rate));
     }
     Ok(answer)

@@ -1,9 +1,10 @@
 //! The languages of the chat page and of problems shown as pages: one file of words for each.
 
+use crate::operation::{Argument, Description};
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, Uri, header::ACCEPT_LANGUAGE, request::Parts};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{collections::HashMap, convert::Infallible, sync::LazyLock};
 
 /// All languages. Visitors who want none of them get the first one.
@@ -20,6 +21,9 @@ pub(crate) static LANGUAGES: LazyLock<[Language; 9]> = LazyLock::new(|| {
         language("ja", include_str!("../web/languages/ja.json")),
     ]
 });
+
+/// The query parameter that asks for a language.
+const LANG: &str = "lang";
 
 /// How many languages of `Accept-Language` are looked at, at most.
 const MOST: usize = 32;
@@ -97,7 +101,8 @@ pub(crate) struct Wanted {
 impl Wanted {
     pub(crate) fn of(uri: &Uri, headers: &HeaderMap) -> Self {
         let pairs = uri.query().unwrap_or_default().split('&');
-        let asked = pairs.filter_map(|pair| pair.strip_prefix("lang=")).find_map(Language::of);
+        let pairs = pairs.filter_map(|pair| pair.split_once('='));
+        let asked = pairs.filter(|(name, _)| *name == LANG).find_map(|(_, tag)| Language::of(tag));
         Self { asked, accepted: accepted(headers) }
     }
 
@@ -111,7 +116,7 @@ impl Wanted {
     /// asked for.
     pub(crate) fn field(self) -> String {
         let field = |language: &Language| {
-            format!(r#"<input type="hidden" name="lang" value="{}">"#, language.tag)
+            format!(r#"<input type="hidden" name="{LANG}" value="{}">"#, language.tag)
         };
         self.asked.map_or_else(String::new, field)
     }
@@ -119,7 +124,15 @@ impl Wanted {
     /// Returns `first` and the query parameter that keeps the language on the next page; empty if
     /// the visitor has chosen none.
     pub(crate) fn query(self, first: &str) -> String {
-        self.asked.map_or_else(String::new, |language| format!("{first}lang={}", language.tag))
+        self.asked.map_or_else(String::new, |language| format!("{first}{LANG}={}", language.tag))
+    }
+}
+
+impl Argument for Wanted {
+    fn describe(operation: &mut Description<'_>) {
+        let description = "The language of the page's own sentences, such as `de`.";
+        let schema = json!({ "type": "string", "description": description });
+        operation.parameter("query", LANG, false, schema);
     }
 }
 

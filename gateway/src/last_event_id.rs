@@ -2,10 +2,16 @@
 //! cursor `<seq>-<tag>`: the frame's number in the conversation's log, in decimal, and the frame's
 //! random tag, as 8 hexadecimal digits.
 
-use crate::{link::Parameters, problem::Problem};
+use crate::{
+    header::Header,
+    link::Parameters,
+    operation::{Argument, Description},
+    problem::Problem,
+};
 use arizuko_proto::v1::Cursor;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The cursor that a request names, in the header `Last-Event-ID` or else in a parameter: those that
@@ -13,20 +19,39 @@ use serde::Deserialize;
 /// empty: the reader has no frame yet.
 pub(crate) struct LastEventId(pub(crate) Option<Cursor>);
 
+const LAST_EVENT_ID: Header = Header {
+    name: "Last-Event-ID",
+    lengths: 0..=usize::MAX,
+    description: "The `id:` of the last frame received. The stream starts after it.",
+};
+
+#[derive(Deserialize, JsonSchema)]
+struct CursorQuery {
+    /// Like the header Last-Event-ID, which takes precedence. `lastEventId` and `Last-Event-ID`,
+    /// which polyfills add to a URL, come before it.
+    last_event_id: Option<String>,
+    // Generated clients can't tell the names apart, so the contract has one of them.
+    #[schemars(skip)]
+    #[serde(rename = "lastEventId")]
+    camel: Option<String>,
+    #[schemars(skip)]
+    #[serde(rename = "Last-Event-ID")]
+    header: Option<String>,
+}
+
+impl Argument for LastEventId {
+    fn describe(operation: &mut Description<'_>) {
+        LAST_EVENT_ID.describe(operation, false);
+        operation.parameters::<CursorQuery>("query");
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        #[derive(Deserialize)]
-        struct CursorQuery {
-            last_event_id: Option<String>,
-            #[serde(rename = "lastEventId")]
-            camel: Option<String>,
-            #[serde(rename = "Last-Event-ID")]
-            header: Option<String>,
-        }
         let Parameters(query) = Parameters::<CursorQuery>::from_request_parts(parts, state).await?;
-        let header = parts.headers.get("last-event-id").map(|id| id.as_bytes());
+        let header = parts.headers.get(LAST_EVENT_ID.name).map(|id| id.as_bytes());
         let parameters = [&query.camel, &query.header, &query.last_event_id];
         let parameters = parameters.into_iter().flatten().map(String::as_bytes);
         let id = header.into_iter().chain(parameters).find(|id| !id.is_empty());

@@ -17,6 +17,7 @@ mod events;
 #[cfg(test)]
 mod fuzz;
 mod gateway;
+mod header;
 mod history;
 mod hook;
 mod language;
@@ -27,8 +28,10 @@ mod listener;
 mod markdown;
 mod message;
 mod metrics;
+mod operation;
 mod origin;
 mod page;
+mod paths;
 mod problem;
 mod proxies;
 mod rates;
@@ -41,6 +44,7 @@ mod sse;
 mod stream;
 mod streams;
 mod turn;
+mod unread;
 mod well_known;
 
 pub use config::{Arguments, Options, ServingOptions};

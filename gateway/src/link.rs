@@ -1,16 +1,24 @@
 //! Reads what a request's URL names: the link, a turn, a conversation, and query parameters.
 
-use crate::{control::Refusal, gateway::Gateway, problem::Problem};
+use crate::{
+    control::Refusal,
+    gateway::Gateway,
+    header::IDEMPOTENCY_KEY,
+    operation::{Argument, Description},
+    problem::Problem,
+    schema::Id,
+};
 use arizuko_proto::{
     public_id,
     v1::{Access, ErrorReason, TokenKind},
 };
-use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams};
+use axum::extract::{FromRequestParts, MatchedPath, Path, Query};
 use http::{
     HeaderMap,
     header::{CONTENT_ENCODING, CONTENT_LENGTH},
     request::Parts,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::ops::RangeInclusive;
 use tracing::Span;
@@ -49,7 +57,7 @@ impl Link {
         let is_small = length.is_some_and(|length: usize| length <= SMALL_BODY_BYTES);
         if !is_small || headers.contains_key(CONTENT_ENCODING) {
             let resolved = gateway.control.resolve(self.access()).await?;
-            if resolved.paused && !headers.contains_key("idempotency-key") {
+            if resolved.paused && !headers.contains_key(IDEMPOTENCY_KEY.name) {
                 let refusal = Refusal::new(ErrorReason::LinkPaused, "");
                 return Err(match self.kind {
                     TokenKind::Hook => Problem::of_delivery(refusal),
@@ -66,13 +74,26 @@ impl Link {
     }
 }
 
+#[derive(Deserialize, JsonSchema)]
+struct TokenPath {
+    /// The secret part of the link's URL.
+    token: String,
+}
+
+impl Argument for Link {
+    fn describe(operation: &mut Description<'_>) {
+        operation.parameters::<TokenPath>("path");
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Link {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         // A secret that can't be decoded is unknown.
-        let secret = parameter(parts, state, "token")
-            .await
+        let path = Path::<TokenPath>::from_request_parts(parts, state).await.ok();
+        let secret = path
+            .map(|Path(TokenPath { token })| token)
             .filter(|secret| SECRET_LENGTHS.contains(&secret.len()) && is_base64url(secret))
             .ok_or_else(Problem::token_invalid)?;
         let route = parts.extensions.get::<MatchedPath>();
@@ -85,12 +106,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Link {
 /// The turn's id in the URL.
 pub(crate) struct TurnId(pub(crate) String);
 
+#[derive(Deserialize, JsonSchema)]
+struct TurnPath {
+    #[schemars(with = "Id")]
+    turn: String,
+}
+
+impl Argument for TurnId {
+    fn describe(operation: &mut Description<'_>) {
+        operation.parameters::<TurnPath>("path");
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for TurnId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let id = parameter(parts, state, "turn").await;
-        Self::parse(id.unwrap_or_default())
+        let path = Path::<TurnPath>::from_request_parts(parts, state).await;
+        Self::parse(path.map(|Path(TurnPath { turn })| turn).unwrap_or_default())
     }
 }
 
@@ -109,11 +142,24 @@ impl TurnId {
 /// The conversation's id in the URL.
 pub(crate) struct ConversationId(pub(crate) String);
 
+#[derive(Deserialize, JsonSchema)]
+struct ConversationPath {
+    #[schemars(with = "Id")]
+    conversation: String,
+}
+
+impl Argument for ConversationId {
+    fn describe(operation: &mut Description<'_>) {
+        operation.parameters::<ConversationPath>("path");
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for ConversationId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let id = parameter(parts, state, "conversation").await;
+        let path = Path::<ConversationPath>::from_request_parts(parts, state).await;
+        let id = path.map(|Path(ConversationPath { conversation })| conversation);
         Self::parse(id.unwrap_or_default())
     }
 }
@@ -132,6 +178,12 @@ impl ConversationId {
 
 /// The query parameters.
 pub(crate) struct Parameters<T>(pub(crate) T);
+
+impl<T: JsonSchema> Argument for Parameters<T> {
+    fn describe(operation: &mut Description<'_>) {
+        operation.parameters::<T>("query");
+    }
+}
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
     type Rejection = Problem;
@@ -153,23 +205,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
 /// Whether the query has `html=1`, with which the page asks for Markdown rendered as HTML.
 pub(crate) struct WantsHtml(pub(crate) bool);
 
+#[derive(Deserialize, JsonSchema)]
+struct HtmlQuery {
+    /// With `1`, agents' messages have their Markdown rendered as HTML, `html`, in place of
+    /// `content`; streams have `event: html` as well.
+    #[schemars(extend("examples" = ["1"]))]
+    html: Option<String>,
+}
+
+impl Argument for WantsHtml {
+    fn describe(operation: &mut Description<'_>) {
+        operation.parameters::<HtmlQuery>("query");
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for WantsHtml {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        #[derive(Deserialize)]
-        struct HtmlQuery {
-            html: Option<String>,
-        }
         let Parameters(HtmlQuery { html }) = Parameters::from_request_parts(parts, state).await?;
         Ok(Self(html.as_deref() == Some("1")))
     }
-}
-
-async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &str) -> Option<String> {
-    let parameters = RawPathParams::from_request_parts(parts, state).await.ok()?;
-    let (_, value) = parameters.iter().find(|(key, _)| *key == name)?;
-    Some(value.to_owned())
 }
 
 fn is_base64url(text: &str) -> bool {

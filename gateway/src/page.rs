@@ -21,6 +21,7 @@ use crate::{
     language::{Language, Wanted},
     link::{ConversationId, Link, Parameters},
     problem::Problem,
+    schema::IdOrEmpty,
 };
 use arizuko_proto::v1::{self as pb, Author};
 use assets::{INLINE_STYLE, LINKED_STYLE, script};
@@ -34,6 +35,7 @@ use frame::Frame;
 use http::{HeaderValue, StatusCode, header};
 use looks::Looks;
 use markup::{HTML, Shown, escape, fill, messages, more, notice};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use std::{borrow::Cow, fmt::Write as _, sync::Arc};
@@ -55,12 +57,15 @@ pub(crate) async fn with_slash(OriginalUri(uri): OriginalUri) -> Response {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct PageQuery {
+    /// Shows the conversation with this id, also without JavaScript. Empty: a new one.
+    #[schemars(with = "Option<IdOrEmpty>")]
     conversation: Option<String>,
-    /// Shows the turns before this one, and not the newest ones.
+    /// Shows the turns before this one, and not the newest ones, without JavaScript.
     before: Option<u64>,
-    /// The id of a turn: returns the document of the page's iframe, with the replies from that turn on.
+    /// The id of a turn: returns the document of the page's iframe without JavaScript, with the
+    /// replies from that turn on.
     replies: Option<String>,
 }
 

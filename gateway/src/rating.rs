@@ -5,14 +5,13 @@ use crate::{
     document::Rating,
     gateway::Gateway,
     link::{Link, TurnId},
-    message::{from_json, read_body},
     problem::Problem,
     schema::Id,
+    unread::{Content, Unread},
 };
 use arizuko_proto::v1::{self as pb, Thumb};
 use axum::{
     Json,
-    body::Body,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -34,6 +33,8 @@ pub(crate) struct NewRating {
     comment: String,
 }
 
+impl Content for NewRating {}
+
 /// The turn's rating.
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct Rated<'a> {
@@ -49,10 +50,10 @@ pub(crate) async fn rate(
     visitor: Visitor,
     TurnId(turn_id): TurnId,
     headers: HeaderMap,
-    body: Body,
+    body: Unread<NewRating>,
 ) -> Result<Response, Problem> {
-    let (body, _share) = read_body(&gateway, &link, visitor, &headers, body).await?;
-    let NewRating { rating, comment } = from_json(&headers, &body)?;
+    let new = body.read_json(&gateway, &link, visitor, &headers).await?;
+    let NewRating { rating, comment } = new;
     let thumb = match rating {
         None => Thumb::Unspecified,
         Some(Rating::Up) => Thumb::Up,

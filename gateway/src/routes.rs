@@ -1,62 +1,46 @@
-//! The public paths.
+//! Everything that the gateway serves, and what goes around every request.
 
 use crate::{
-    address::Visitor, chat, compression, contract::CONTRACT, dialects, events, gateway::Gateway,
-    history, hook, origin, page, problem::Problem, proxies, rating, turn, well_known,
+    address::Visitor, compression, contract::CONTRACT, gateway::Gateway, operation::Routes, origin,
+    page, paths, problem::Problem, well_known,
 };
 use arizuko_proto::{
     telemetry::traces::{self, TRACEPARENT},
     v1::ErrorReason,
 };
 use axum::{
-    Json, Router,
+    Router,
     extract::{MatchedPath, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{AppendHeaders, IntoResponse, Response},
-    routing::{MethodFilter, any, get, on, post, put},
+    routing::{any, get},
 };
-use http::{HeaderValue, StatusCode, header};
-use serde_json::json;
+use http::{StatusCode, header};
 use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field::Empty};
 
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     // Checks every request under a token.
-    let guard = |routes: Router<Arc<Gateway>>| {
-        routes.method_not_allowed_fallback(async || Problem::method_not_allowed()).route_layer((
+    let guard = |routes: Routes<Arc<Gateway>>| {
+        let checks = (
             from_fn_with_state(gateway.clone(), limit_requests),
             from_fn_with_state(gateway.clone(), origin::check_origin),
-        ))
+        );
+        routes.with(paths::refuse_other_methods).with(|router| router.route_layer(checks))
     };
-    let under_a_token = Router::new()
-        .route("/chat/{token}/", get(page::page).post(chat::post))
-        .route("/chat/{token}/config", get(page::config))
-        .route("/chat/{token}/logo", get(page::logo))
-        .route("/chat/{token}/{turn}", get(turn::snapshot))
-        .route("/chat/{token}/{turn}/status", get(turn::status))
-        .route("/chat/{token}/{turn}/sse", get(events::turn))
-        .route("/chat/{token}/{turn}/cancel", post(turn::cancel))
-        .route("/chat/{token}/{turn}/rating", put(rating::rate))
-        .route("/chat/{token}/c", get(history::list))
-        .route("/chat/{token}/c/{conversation}", get(history::page).delete(history::delete))
-        .route("/chat/{token}/c/{conversation}/sse", get(events::conversation))
-        .merge(hooks());
-    Router::new()
+    let files = Router::new()
         .route("/chat/{token}", any(page::with_slash))
         .route("/assets/{name}", get(page::asset))
         .route("/embed.js", get(page::for_sites))
         .route("/sdk.js", get(page::for_sites))
         .route("/sdk.d.ts", get(page::for_sites))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
         .route("/openapi.json", get(openapi))
         .route("/robots.txt", get(well_known::robots))
         .route("/favicon.ico", get(well_known::icon))
-        .route("/.well-known/security.txt", get(well_known::security))
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .merge(guard(under_a_token))
-        .merge(dialects::routes(guard))
+        .route("/.well-known/security.txt", get(well_known::security));
+    paths::refuse_other_methods(files)
+        .merge(paths::routes(guard).router)
         .fallback(async || Problem::nothing_here())
         // The first is the outermost. All are one layer of the router, which boxes and clones each
         // of its layers for every request.
@@ -68,29 +52,6 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
             from_fn(origin::check_host),
         ))
         .with_state(gateway)
-}
-
-/// Makes the routes of webhooks. Senders may add any path after the secret, and some need one.
-fn hooks() -> Router<Arc<Gateway>> {
-    let delivers = || {
-        on(MethodFilter::POST.or(MethodFilter::PUT).or(MethodFilter::PATCH), hook::deliver)
-            .options(hook::options)
-    };
-    let own_paths = Router::new()
-        .route("/hook/{token}/{turn}", delivers().get(hook::turn_or_greeting))
-        .route("/hook/{token}/{turn}/status", delivers().get(turn::status))
-        .route("/hook/{token}/{turn}/sse", delivers().get(events::turn));
-    let any_paths = [
-        "/hook/{token}",
-        "/hook/{token}/",
-        "/hook/{token}/{turn}/",
-        "/hook/{token}/{turn}/{more}",
-        "/hook/{token}/{turn}/{more}/",
-        "/hook/{token}/{turn}/{more}/{*rest}",
-    ];
-    any_paths
-        .into_iter()
-        .fold(own_paths, |paths, path| paths.route(path, delivers().get(hook::greet)))
 }
 
 /// Refuses requests of an address that makes too many, before anything is done for them. A request
@@ -170,26 +131,6 @@ async fn observe(State(gateway): State<Arc<Gateway>>, request: Request, next: Ne
     }
     .instrument(span.clone())
     .await
-}
-
-/// Says that the process runs.
-async fn healthz() -> Response {
-    Json(json!({ "status": "ok" })).into_response()
-}
-
-/// Says whether a control can serve (the gateway needs one), and whether the request came through a
-/// proxy that is not trusted.
-async fn readyz(
-    State(gateway): State<Arc<Gateway>>,
-    request: Request,
-) -> Result<Response, Problem> {
-    gateway.control.ready().await?;
-    let trusted = &gateway.options.serving.trusted_proxies;
-    let mut answer = Json(json!({ "status": "ready" })).into_response();
-    if proxies::untrusted(request.headers(), request.extensions(), trusted).is_some() {
-        answer.headers_mut().insert("arizuko-proxy", HeaderValue::from_static("untrusted"));
-    }
-    Ok(answer)
 }
 
 async fn openapi() -> Response {

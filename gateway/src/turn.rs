@@ -28,9 +28,11 @@ const SHORT_BYTES: u32 = 8 << 10;
 /// The longest `?wait=`: less than the 60 s after which many proxies give up.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(50);
 
-/// `?wait=<seconds>`
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct WaitQuery {
+    #[schemars(description = format!(
+        "Waits up to this many seconds for the turn's end, {} at most.", MAX_WAIT.as_secs()
+    ))]
     pub(crate) wait: Option<u64>,
 }
 
@@ -101,8 +103,9 @@ pub(crate) async fn read(
     gateway.control.turn(request, Duration::ZERO).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct SnapshotQuery {
+    /// Adds the turn's frames after this number.
     after: Option<u32>,
 }
 

@@ -1,7 +1,6 @@
 //! The documents name tests, settings and paths that exist. `tests/lint/links.py` checks their links.
 
-use serde_json::Value;
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{fs, path::Path};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -41,46 +40,6 @@ fn sources(folder: &Path) -> String {
         _ => String::new(),
     });
     texts.collect()
-}
-
-/// Returns the paths and methods that the gateway's sources route, except those of files.
-fn routes(sources: &str) -> BTreeSet<(String, String)> {
-    let mut routes = BTreeSet::new();
-    for rest in sources.split(".route(").skip(1) {
-        let Some(rest) = rest.trim_start().strip_prefix('"') else { continue };
-        let (path, rest) = rest.split_once('"').expect("a text has an end");
-        let handlers = rest.split([';', '\n']).find(|line| line.contains('('));
-        for method in ["get", "post", "put", "delete"] {
-            if handlers.is_some_and(|line| line.contains(&format!("{method}("))) {
-                routes.insert((path.to_owned(), method.to_owned()));
-            }
-        }
-    }
-    let are_files =
-        ["/assets", "/embed.js", "/sdk", "/robots", "/favicon", "/.well-known", "/openapi"];
-    routes.retain(|(path, _)| !are_files.iter().any(|file| path.starts_with(file)));
-    routes
-}
-
-#[test]
-fn the_contract_has_every_path_and_method_and_no_other() {
-    let contract = fs::read_to_string(root().join("gateway/openapi.json")).expect("it is there");
-    let contract: Value = serde_json::from_str(&contract).expect("it is JSON");
-    let (mut documented, mut ids) = (BTreeSet::new(), BTreeSet::new());
-    for (path, item) in contract["paths"].as_object().expect("paths") {
-        for (method, operation) in item.as_object().expect("a path").iter() {
-            if method != "parameters" {
-                documented.insert((path.clone(), method.clone()));
-                let id = operation["operationId"].as_str().expect("an id");
-                assert!(ids.insert(id.to_owned()), "{id} twice");
-            }
-        }
-    }
-    // The paths below a webhook's are made in a loop.
-    documented.retain(|(path, _)| !path.starts_with("/hook"));
-    let mut routes = routes(&sources(&root().join("gateway/src")));
-    routes.retain(|(path, _)| !path.starts_with("/hook"));
-    assert_eq!(routes, documented);
 }
 
 #[test]

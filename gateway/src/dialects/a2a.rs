@@ -12,37 +12,44 @@ use crate::{
     answers::Room,
     document,
     gateway::Gateway,
+    header::{Header, OF_MESSAGES},
     last_event_id::LastEventId,
     link::{Link, TurnId},
-    message::{NewMessage, content_type, read_body},
+    message::NewMessage,
+    operation::{Argument, Description, GET, POST, Routes},
     origin,
     problem::Problem,
+    schema::IdOrEmpty,
     turn,
+    unread::{Content, JSON, Unread, content_type},
 };
 use arizuko_proto::v1 as pb;
 use axum::{
-    Json, Router,
-    body::{Body, Bytes},
+    Json,
     extract::{FromRequestParts, Path, State},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use events::Events;
 use http::{HeaderMap, StatusCode, Uri, request::Parts};
+use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 pub(super) use words::show_problems;
 use words::{Form, state};
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/chat/{token}/.well-known/agent-card.json", get(card))
-        .route("/chat/{token}/a2a", post(rpc))
-        .route("/chat/{token}/a2a/message:send", post(send))
-        .route("/chat/{token}/a2a/message:stream", post(stream))
-        .route("/chat/{token}/a2a/tasks/{task}", get(task).post(on_task))
+pub(super) fn routes() -> Routes<Arc<Gateway>> {
+    Routes::new()
+        .on(GET, "/chat/{token}/.well-known/agent-card.json", card)
+        .on(POST, "/chat/{token}/a2a", rpc)
+        .on(POST, "/chat/{token}/a2a/message:send", send)
+        .on(POST, "/chat/{token}/a2a/message:stream", stream)
+        .on(GET, "/chat/{token}/a2a/tasks/{task}", task)
+        .on(POST, "/chat/{token}/a2a/tasks/{task}", on_task)
 }
+
+/// The media types of requests, in both bindings.
+const TYPES: &[&str] = &[JSON, "application/a2a+json"];
 
 /// What a request asks for.
 enum Operation {
@@ -53,42 +60,61 @@ enum Operation {
     Subscribe(String),
 }
 
-#[derive(Deserialize)]
+/// A message of A2A's.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "A2aMessage")]
 struct Sent {
     message: Message,
     configuration: Option<Configuration>,
 }
 
-#[derive(Deserialize)]
+impl Content for Sent {
+    const TYPES: &'static [&'static str] = TYPES;
+    const HEADERS: &'static [&'static Header] = OF_MESSAGES;
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 struct Message {
+    /// With at least 22 characters: the Idempotency-Key.
     #[serde(default)]
     message_id: String,
+    /// The conversation to go on in.
+    #[schemars(with = "IdOrEmpty")]
     #[serde(default)]
     context_id: String,
+    /// Empty: a task takes no second message.
     #[serde(default)]
     task_id: String,
+    /// `ROLE_USER`
     role: String,
     parts: Vec<Part>,
     metadata: Option<Metadata>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 struct Part {
+    /// Parts without it are refused.
     text: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 struct Metadata {
+    /// The solution of a challenge.
     #[serde(default)]
     altcha: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 struct Configuration {
     #[serde(default)]
     return_immediately: bool,
+    /// Refused.
     task_push_notification_config: Option<Value>,
 }
 
@@ -98,11 +124,17 @@ struct Named {
 }
 
 /// A request of JSON-RPC.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "A2aRequest")]
 struct Request {
     method: String,
     #[serde(default)]
     params: Value,
+}
+
+impl Content for Request {
+    const TYPES: &'static [&'static str] = TYPES;
+    const HEADERS: &'static [&'static Header] = OF_MESSAGES;
 }
 
 impl Operation {
@@ -167,13 +199,27 @@ struct Call {
     headers: HeaderMap,
 }
 
+const VERSION: Header = Header {
+    name: "A2A-Version",
+    lengths: 0..=usize::MAX,
+    description: "The version of A2A, such as `1.0`, which is the only one.",
+};
+
+impl Argument for Call {
+    fn describe(operation: &mut Description<'_>) {
+        Caller::describe(operation);
+        LastEventId::describe(operation);
+        VERSION.describe(operation, false);
+    }
+}
+
 impl FromRequestParts<Arc<Gateway>> for Call {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<Gateway>) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         let LastEventId(has) = LastEventId::from_request_parts(parts, state).await?;
-        let version = parts.headers.get("a2a-version").map(|version| version.as_bytes());
+        let version = parts.headers.get(VERSION.name).map(|version| version.as_bytes());
         if version.is_some_and(|version| !version.is_empty() && !version.starts_with(b"1.")) {
             return Err(refused("VERSION_NOT_SUPPORTED", "This link speaks A2A 1.0."));
         }
@@ -182,13 +228,9 @@ impl FromRequestParts<Arc<Gateway>> for Call {
 }
 
 impl Call {
-    async fn read(&self, body: Body) -> Result<Bytes, Problem> {
+    async fn read(&self, body: Unread<Sent>) -> Result<Sent, Problem> {
         let Self { caller: Caller { gateway, link, visitor }, headers, .. } = self;
-        let (body, _share) = read_body(gateway, link, *visitor, headers, body).await?;
-        if !["application/json", "application/a2a+json"].contains(&&*content_type(headers)) {
-            return Err(Problem::not_json());
-        }
-        Ok(body)
+        body.read_json(gateway, link, *visitor, headers).await
     }
 
     /// Answers in the form of the request.
@@ -265,11 +307,15 @@ async fn answer(form: &Form, result: Value, room: Option<Room>) -> Result<Respon
 }
 
 /// POST `/chat/{token}/a2a`: JSON-RPC.
-async fn rpc(call: Call, body: Body) -> Result<Response, Problem> {
-    let body = call.read(body).await?;
+async fn rpc(call: Call, body: Unread<Request>) -> Result<Response, Problem> {
+    let Call { caller: Caller { gateway, link, visitor }, headers, .. } = &call;
+    let (body, share) = body.read(gateway, link, *visitor, headers).await?;
+    if !TYPES.contains(&&*content_type(headers)) {
+        return Err(Problem::not_json());
+    }
     let request: Value = serde_json::from_slice(&body)
         .map_err(|_| refused("PARSE_ERROR", "The body is not JSON."))?;
-    drop(body);
+    drop((body, share));
     let form = Form::of(&request)?;
     let result = match parse(request).and_then(Operation::of) {
         Ok(operation) => call.run(operation, form.clone()).await,
@@ -279,26 +325,26 @@ async fn rpc(call: Call, body: Body) -> Result<Response, Problem> {
 }
 
 /// POST `/chat/{token}/a2a/message:send`
-async fn send(call: Call, body: Body) -> Result<Response, Problem> {
-    let sent = sent(&call, body).await?;
+async fn send(call: Call, body: Unread<Sent>) -> Result<Response, Problem> {
+    let sent = call.read(body).await?;
     call.run(Operation::Send(sent), Form::Plain).await
 }
 
 /// POST `/chat/{token}/a2a/message:stream`
-async fn stream(call: Call, body: Body) -> Result<Response, Problem> {
-    let sent = sent(&call, body).await?;
+async fn stream(call: Call, body: Unread<Sent>) -> Result<Response, Problem> {
+    let sent = call.read(body).await?;
     call.run(Operation::Stream(sent), Form::Plain).await
 }
 
-async fn sent(call: &Call, body: Body) -> Result<Sent, Problem> {
-    let body = call.read(body).await?;
-    serde_json::from_slice(&body)
-        .map_err(|error| Problem::invalid(format!("The body can't be read: {error}.")))
+#[derive(Deserialize, JsonSchema)]
+struct TaskPath {
+    /// A turn's id, with `:cancel` or `:subscribe` where the operation says so.
+    task: String,
 }
 
 /// GET `/chat/{token}/a2a/tasks/{id}` and `/chat/{token}/a2a/tasks/{id}:subscribe`
-async fn task(call: Call, path: Path<(String, String)>) -> Result<Response, Problem> {
-    let Path((_, id)) = path;
+async fn task(call: Call, path: Path<TaskPath>) -> Result<Response, Problem> {
+    let Path(TaskPath { task: id }) = path;
     let operation = match id.strip_suffix(":subscribe") {
         Some(id) => Operation::Subscribe(id.to_owned()),
         None => Operation::Get(id),
@@ -307,9 +353,8 @@ async fn task(call: Call, path: Path<(String, String)>) -> Result<Response, Prob
 }
 
 /// POST `/chat/{token}/a2a/tasks/{id}:cancel` and `/chat/{token}/a2a/tasks/{id}:subscribe`
-async fn on_task(call: Call, path: Path<(String, String)>) -> Result<Response, Problem> {
-    let Path((_, id)) = path;
-    let operation = match id.rsplit_once(':') {
+async fn on_task(call: Call, path: Path<TaskPath>) -> Result<Response, Problem> {
+    let operation = match path.task.rsplit_once(':') {
         Some((id, "cancel")) => Operation::Cancel(id.to_owned()),
         Some((id, "subscribe")) => Operation::Subscribe(id.to_owned()),
         _ => return Err(no_method()),

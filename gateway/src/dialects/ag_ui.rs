@@ -7,32 +7,50 @@ use super::{
     growth::Piece,
     reply::Dialect,
 };
-use crate::{gateway::Gateway, message::NewMessage, problem::Problem, sse};
+use crate::{
+    gateway::Gateway,
+    header::{Header, OF_MESSAGES},
+    message::NewMessage,
+    operation::{POST, Routes},
+    problem::Problem,
+    sse,
+    unread::Content,
+};
 use arizuko_proto::v1 as pb;
-use axum::{Router, response::Response, routing::post};
+use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new().route("/chat/{token}/ag-ui", post(run))
+pub(super) fn routes() -> Routes<Arc<Gateway>> {
+    Routes::new().on(POST, "/chat/{token}/ag-ui", run)
 }
 
 /// The parts of a run's input that have a meaning here. Tools, state and context are the client's
 /// own.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RunAgentInput")]
 #[serde(rename_all = "camelCase")]
 struct Input {
     thread_id: String,
     run_id: String,
+    /// The last one is the user's, and is sent.
     messages: Vec<Message>,
+    /// An object with the solution of a challenge as `altcha`, or anything else.
     #[serde(default)]
     forwarded_props: Value,
 }
 
-#[derive(Deserialize)]
+impl Content for Input {
+    const HEADERS: &'static [&'static Header] = OF_MESSAGES;
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 struct Message {
     role: String,
+    /// A text, or parts of type `text`.
     #[serde(default)]
     content: Value,
     /// In our own messages, the metadata that they began with. In others, anything.

@@ -10,45 +10,56 @@ use super::{
 use crate::{
     document,
     gateway::Gateway,
+    header::{Header, OF_MESSAGES},
     link::{ConversationId, TurnId},
     message::NewMessage,
+    operation::{GET, POST, Routes},
     problem::Problem,
     sse,
+    unread::Content,
 };
 use arizuko_proto::v1 as pb;
-use axum::{
-    Router,
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/chat/{token}/ai", post(send))
-        .route("/chat/{token}/ai/{conversation}/stream", get(resume))
+pub(super) fn routes() -> Routes<Arc<Gateway>> {
+    Routes::new().on(POST, "/chat/{token}/ai", send).on(
+        GET,
+        "/chat/{token}/ai/{conversation}/stream",
+        resume,
+    )
 }
 
 /// What the SDK's transport posts.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "UiChat")]
 struct Chat {
     /// The chat's id, which the client makes up, unless it goes on with a conversation.
     #[serde(default)]
     id: String,
+    /// The last one is the user's, and is sent.
     messages: Vec<Message>,
+    /// `regenerate-message` asks for a reply to be made anew.
     #[serde(default)]
     trigger: String,
     /// If `trigger` asks for a reply to be made anew, which one: a turn's id, or anything else.
     #[serde(default, rename = "messageId")]
     message_id: Option<String>,
+    /// The solution of a challenge.
     #[serde(default)]
     altcha: String,
 }
 
-#[derive(Deserialize)]
+impl Content for Chat {
+    const HEADERS: &'static [&'static Header] = OF_MESSAGES;
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 struct Message {
     role: String,
     #[serde(default)]
@@ -58,7 +69,8 @@ struct Message {
     metadata: Value,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 struct Part {
     r#type: String,
     #[serde(default)]

@@ -4,8 +4,9 @@ use crate::{
     address::Visitor,
     gateway::Gateway,
     link::Link,
-    message::{from_json, read_body},
+    operation::{Argument, Description},
     problem::Problem,
+    unread::{Content, Unread},
 };
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::{HeaderMap, request::Parts};
@@ -27,6 +28,12 @@ pub(super) struct Asked<T> {
     pub(super) body: T,
 }
 
+impl Argument for Caller {
+    fn describe(operation: &mut Description<'_>) {
+        Link::describe(operation);
+    }
+}
+
 impl FromRequestParts<Arc<Gateway>> for Caller {
     type Rejection = Problem;
 
@@ -40,7 +47,14 @@ impl FromRequestParts<Arc<Gateway>> for Caller {
     }
 }
 
-impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Asked<T> {
+impl<T: Content> Argument for Asked<T> {
+    fn describe(operation: &mut Description<'_>) {
+        Caller::describe(operation);
+        Unread::<T>::describe(operation);
+    }
+}
+
+impl<T: Content + DeserializeOwned> FromRequest<Arc<Gateway>> for Asked<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Problem> {
@@ -48,8 +62,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for Asked<T> {
         let caller = Caller::from_request_parts(&mut parts, gateway).await?;
         let headers = parts.headers;
         let Caller { link, visitor, .. } = &caller;
-        let (bytes, _share) = read_body(gateway, link, *visitor, &headers, body).await?;
-        let body = from_json(&headers, &bytes)?;
+        let body = Unread::new(body).read_json(gateway, link, *visitor, &headers).await?;
         Ok(Self { caller, headers, body })
     }
 }

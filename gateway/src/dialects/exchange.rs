@@ -9,6 +9,7 @@ use crate::{
     answers::Room,
     control::{Refusal, Target},
     document,
+    header::IDEMPOTENCY_KEY,
     message::NewMessage,
     problem::Problem,
     stream,
@@ -223,10 +224,10 @@ impl Caller {
 /// Adds the client's own id for a request as the Idempotency-Key, unless there is one or the id may
 /// not be unique.
 pub(super) fn with_key(mut headers: HeaderMap, id: &str) -> HeaderMap {
-    if (22..=255).contains(&id.len())
+    if IDEMPOTENCY_KEY.lengths.contains(&id.len())
         && let Ok(key) = HeaderValue::try_from(id)
     {
-        headers.entry("idempotency-key").or_insert(key);
+        headers.entry(IDEMPOTENCY_KEY.name).or_insert(key);
     }
     headers
 }

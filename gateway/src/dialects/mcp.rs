@@ -11,19 +11,20 @@ use crate::{
     chat::Posted,
     document::{TurnDocument, is_open},
     gateway::Gateway,
+    header::IDEMPOTENCY_KEY,
     link::{Link, TurnId},
-    message::{NewMessage, content_type, read_body},
+    message::NewMessage,
+    operation::{POST, Routes},
     problem::Problem,
-    turn::{self, Snapshot, Standing, WaitQuery},
+    turn::{self, MAX_WAIT, Snapshot, Standing, WaitQuery},
+    unread::{Content, JSON, Unread, content_type},
 };
 use arizuko_proto::v1::{self as pb, TurnStatus};
 use axum::{
-    Router,
     body::Body,
     extract::{self, State},
     middleware::Next,
     response::Response,
-    routing::post,
 };
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::Full;
@@ -47,10 +48,13 @@ const INSTRUCTIONS: &str = "Talk to the agent behind this chat link. `send_messa
     message and waits for the reply. If there is none yet, `get_turn_status` waits for it and \
     `get_turn` reads it. To go on in a conversation, name it.";
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
+pub(super) fn routes() -> Routes<Arc<Gateway>> {
     // A client that asks for a stream of its own with GET is told that there is none.
-    Router::new().route("/chat/{token}/mcp", post(serve))
+    Routes::new().on(POST, "/chat/{token}/mcp", serve)
 }
+
+/// A request or notification of JSON-RPC.
+impl Content for JsonObject {}
 
 /// POST `/chat/{token}/mcp`
 async fn serve(
@@ -58,9 +62,9 @@ async fn serve(
     link: Link,
     visitor: Visitor,
     headers: HeaderMap,
-    body: Body,
+    body: Unread<JsonObject>,
 ) -> Result<Response, Problem> {
-    let (body, _share) = read_body(&gateway, &link, visitor, &headers, body).await?;
+    let (body, _share) = body.read(&gateway, &link, visitor, &headers).await?;
     // Not every request makes a call to control that checks the token.
     gateway.control.resolve(link.access()).await?;
     // Without the path, which has the secret, and without headers that the SDK has no use for. The
@@ -92,7 +96,7 @@ async fn serve(
 
 /// Replaces the SDK's own refusals, which are texts and not messages of MCP.
 fn in_our_words(answer: Response, headers: &HeaderMap) -> Result<Response, Problem> {
-    let is_json = |headers: &HeaderMap| content_type(headers) == "application/json";
+    let is_json = |headers: &HeaderMap| content_type(headers) == JSON;
     let status = answer.status();
     if !status.is_client_error() || is_json(answer.headers()) {
         return Ok(answer);
@@ -218,7 +222,7 @@ impl Tools {
         if !idempotency_key.is_empty() {
             let key = HeaderValue::try_from(idempotency_key)
                 .map_err(|_| Problem::invalid("`idempotency_key` must be visible ASCII."))?;
-            headers.insert("idempotency-key", key);
+            headers.insert(IDEMPOTENCY_KEY.name, key);
         }
         let posted = message.post(gateway, link, *visitor, &headers).await?;
         let answer = Posted::new(&posted);
@@ -300,7 +304,7 @@ fn tools() -> Vec<Tool> {
     let text = |description: &str| json!({ "type": "string", "description": description });
     let wait = |default: u64| {
         let description = "How many seconds to wait for the end of the reply.";
-        json!({ "type": "integer", "minimum": 0, "maximum": 50, "default": default, "description": description })
+        json!({ "type": "integer", "minimum": 0, "maximum": MAX_WAIT.as_secs(), "default": default, "description": description })
     };
     let turn_id = text("The turn's id, as `send_message` returned it.");
     let reads = || ToolAnnotations::new().read_only(true);

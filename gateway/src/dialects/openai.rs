@@ -10,19 +10,23 @@ use super::{
 };
 use crate::{
     gateway::Gateway,
-    message::{NewMessage, header},
+    header::{Header, IDEMPOTENCY_KEY, VISITOR},
+    message::NewMessage,
+    operation::{GET, POST, Routes},
     problem::Problem,
+    schema::IdOrEmpty,
     sse,
+    unread::Content,
 };
 use arizuko_proto::v1 as pb;
 use axum::{
-    Json, Router,
+    Json,
     extract::Request,
     middleware::Next,
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -30,58 +34,83 @@ use std::sync::Arc;
 /// The one model, which is whoever answers the link.
 pub(super) const MODEL: &str = "arizuko";
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/chat/{token}/v1/chat/completions", post(complete))
-        .route("/chat/{token}/v1/models", get(models))
+pub(super) fn routes() -> Routes<Arc<Gateway>> {
+    Routes::new().on(POST, "/chat/{token}/v1/chat/completions", complete).on(
+        GET,
+        "/chat/{token}/v1/models",
+        models,
+    )
 }
+
+const CONVERSATION: Header = Header {
+    name: "Arizuko-Conversation",
+    lengths: 0..=255,
+    description: "The conversation to go on in. `metadata.conversation` wins.",
+};
 
 /// The parts of a request that have a meaning here. Others, such as `temperature`, are the agent's
 /// to decide.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "CompletionRequest")]
 struct Completion {
+    /// The last one is the user's, and is sent.
     messages: Vec<Message>,
     stream: Option<bool>,
     metadata: Option<Metadata>,
+    /// 1, if anything.
     n: Option<u32>,
+    /// None.
     tools: Option<Vec<Value>>,
+    /// None.
     functions: Option<Vec<Value>>,
+    /// Of type `text`, if anything.
     response_format: Option<Typed>,
 }
 
+impl Content for Completion {
+    const HEADERS: &'static [&'static Header] = &[&IDEMPOTENCY_KEY, &VISITOR, &CONVERSATION];
+}
+
 /// A message, as it is also an item of a response's input.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct Message {
     #[serde(default = "message")]
     r#type: String,
     #[serde(default)]
     role: String,
-    content: Option<Content>,
+    content: Option<Words>,
 }
 
 fn message() -> String {
     "message".to_owned()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 #[serde(untagged)]
-enum Content {
+enum Words {
     Text(String),
     Parts(Vec<Typed>),
 }
 
 /// An object whose `type` says what it is.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct Typed {
     pub(super) r#type: String,
     #[serde(default)]
     text: String,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct Metadata {
+    /// The id of the conversation to go on in.
+    #[schemars(with = "IdOrEmpty")]
     #[serde(default)]
     pub(super) conversation: String,
+    /// The solution of a challenge.
     #[serde(default)]
     pub(super) altcha: String,
 }
@@ -104,7 +133,7 @@ impl Completion {
         let metadata = self.metadata.unwrap_or_default();
         let mut conversation = metadata.conversation;
         if conversation.is_empty() {
-            conversation = header(headers, "arizuko-conversation")?;
+            conversation = CONVERSATION.read(headers)?;
         }
         let said: Result<_, _> = self.messages.into_iter().map(Message::into_said).collect();
         let content = earlier::newest(said?, &conversation, "messages")?;
@@ -140,12 +169,12 @@ impl Message {
             let detail = format!("This link takes only messages, not items of type `{type}`.");
             return Err(Problem::invalid(detail));
         }
-        let text = content.map(Content::into_text).transpose()?.unwrap_or_default();
+        let text = content.map(Words::into_text).transpose()?.unwrap_or_default();
         Ok(Said { role, text })
     }
 }
 
-impl Content {
+impl Words {
     fn into_text(self) -> Result<String, Problem> {
         let parts = match self {
             Self::Text(text) => return Ok(text),
@@ -270,7 +299,7 @@ pub(super) fn document(problem: &Problem) -> Value {
 
 /// Answers with OpenAI's form of an error in place of a problem.
 pub(super) async fn show_problems(request: Request, next: Next) -> Response {
-    let has_key = request.headers().contains_key("idempotency-key");
+    let has_key = request.headers().contains_key(IDEMPOTENCY_KEY.name);
     let mut response = problems::told_as(next.run(request).await, document);
     // The clients repeat a request by themselves. That must not send the message twice, nor begin
     // again what an agent has ended.

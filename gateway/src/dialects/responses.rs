@@ -9,25 +9,34 @@ use super::{
     reply::{Dialect, Joined},
 };
 use crate::{
-    answers::Room, document, gateway::Gateway, link::TurnId, message::NewMessage, problem::Problem,
+    answers::Room,
+    document,
+    gateway::Gateway,
+    header::{Header, OF_MESSAGES},
+    link::TurnId,
+    message::NewMessage,
+    operation::{GET, POST, Routes},
+    problem::Problem,
+    schema::IdOrEmpty,
     sse, turn,
+    unread::Content,
 };
 use arizuko_proto::v1::{self as pb, TurnStatus};
 use axum::{
-    Json, Router,
+    Json,
     extract::Path,
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
-pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/chat/{token}/v1/responses", post(create))
-        .route("/chat/{token}/v1/responses/{response}", get(retrieve))
-        .route("/chat/{token}/v1/responses/{response}/cancel", post(cancel))
+pub(super) fn routes() -> Routes<Arc<Gateway>> {
+    Routes::new()
+        .on(POST, "/chat/{token}/v1/responses", create)
+        .on(GET, "/chat/{token}/v1/responses/{response}", retrieve)
+        .on(POST, "/chat/{token}/v1/responses/{response}/cancel", cancel)
 }
 
 /// What a response's id has before the id of its turn.
@@ -35,35 +44,51 @@ const PREFIX: &str = "resp_";
 
 /// The parts of a request that have a meaning here. Others, such as `reasoning`, are the agent's to
 /// decide.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ResponseRequest")]
 struct Create {
+    /// Of messages, the last one is the user's, and is sent.
     input: Input,
     instructions: Option<String>,
     stream: Option<bool>,
     background: Option<bool>,
+    /// The response whose conversation to go on in.
     previous_response_id: Option<String>,
+    /// The conversation to go on in, in place of `previous_response_id`.
     conversation: Option<Conversation>,
     metadata: Option<Metadata>,
+    /// None.
     tools: Option<Vec<Value>>,
     text: Option<Text>,
 }
 
-#[derive(Deserialize)]
+impl Content for Create {
+    const HEADERS: &'static [&'static Header] = OF_MESSAGES;
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 #[serde(untagged)]
 enum Input {
     Text(String),
     Items(Vec<Message>),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 #[serde(untagged)]
 enum Conversation {
-    Id(String),
-    Object { id: String },
+    Id(#[schemars(with = "IdOrEmpty")] String),
+    Object {
+        #[schemars(with = "IdOrEmpty")]
+        id: String,
+    },
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 struct Text {
+    /// Of type `text`, if anything.
     format: Option<Typed>,
 }
 
@@ -98,6 +123,12 @@ impl Create {
         let content = earlier::newest(said, &conversation, "input")?;
         Ok(NewMessage { content, conversation, altcha, ..NewMessage::default() })
     }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct ResponsePath {
+    /// `resp_` and a turn's id.
+    response: String,
 }
 
 /// Returns the id of a response's turn.
@@ -139,9 +170,8 @@ async fn create(asked: Asked<Create>) -> Result<Response, Problem> {
 }
 
 /// GET `/chat/{token}/v1/responses/{response}`
-async fn retrieve(caller: Caller, path: Path<(String, String)>) -> Result<Response, Problem> {
-    let Path((_, id)) = path;
-    let turn = turn_id(&id)?;
+async fn retrieve(caller: Caller, path: Path<ResponsePath>) -> Result<Response, Problem> {
+    let turn = turn_id(&path.response)?;
     let Caller { gateway, link, visitor } = caller;
     let room = gateway.room_for(visitor).await?;
     let read = turn::read(&gateway, &link, turn.clone()).await?;
@@ -150,8 +180,8 @@ async fn retrieve(caller: Caller, path: Path<(String, String)>) -> Result<Respon
 }
 
 /// POST `/chat/{token}/v1/responses/{response}/cancel`
-async fn cancel(caller: Caller, path: Path<(String, String)>) -> Result<Response, Problem> {
-    let turn_id = turn_id(&path.1)?;
+async fn cancel(caller: Caller, path: Path<ResponsePath>) -> Result<Response, Problem> {
+    let turn_id = turn_id(&path.response)?;
     let request = pb::CancelTurnRequest { access: Some(caller.link.access()), turn_id };
     caller.gateway.control.cancel(request).await?;
     retrieve(caller, path).await

@@ -1,24 +1,57 @@
 //! The answer to a delivery: at once, or the agent's response.
 
 use super::handshake::parameter;
-use crate::{address::Visitor, chat, gateway::Gateway, link::Link, streams::OpenStream, turn};
-use arizuko_proto::v1 as pb;
-use axum::response::{IntoResponse as _, Response};
-use http::{
-    HeaderName, HeaderValue, StatusCode, Uri,
-    header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+use crate::{
+    address::Visitor,
+    chat,
+    gateway::Gateway,
+    link::Link,
+    operation::{Argument, Description},
+    streams::OpenStream,
+    turn,
 };
-use std::time::Duration;
+use arizuko_proto::v1 as pb;
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse as _, Response},
+};
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+    request::Parts,
+};
+use serde_json::json;
+use std::{convert::Infallible, time::Duration};
 
 /// Keeps a browser from running anything in a response, whatever its type, in our origin.
 const POLICY: HeaderValue =
     HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");
 
-/// Returns the `?wait=` of a delivery, in whole seconds. Anything else is a parameter of the
-/// sender's own.
-pub(super) fn asked_wait(uri: &Uri) -> Option<Duration> {
-    let seconds = parameter(uri, "wait")?.parse().ok()?;
-    Some(Duration::from_secs(seconds).min(turn::MAX_WAIT))
+/// The query parameter that asks for a wait.
+const WAIT: &str = "wait";
+
+/// The `?wait=` of a delivery, in whole seconds. Anything else is a parameter of the sender's own.
+pub(crate) struct AskedWait(pub(super) Option<Duration>);
+
+impl Argument for AskedWait {
+    fn describe(operation: &mut Description<'_>) {
+        let description = format!(
+            "A number: waits up to this many seconds for the agent's response or the turn's end, \
+             {} at most, whatever the link says.",
+            turn::MAX_WAIT.as_secs()
+        );
+        let schema = json!({ "type": "string", "examples": ["20"], "description": description });
+        operation.parameter("query", WAIT, false, schema);
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for AskedWait {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let seconds = parameter(&parts.uri, WAIT).and_then(|seconds| seconds.parse().ok());
+        Ok(Self(seconds.map(|seconds| Duration::from_secs(seconds).min(turn::MAX_WAIT))))
+    }
 }
 
 /// Returns how long deliveries to this link wait.

@@ -2,12 +2,17 @@
 //! repeats a part of its request, so it reveals nothing and needs no signature. A handshake makes
 //! no turn.
 
-use crate::problem::Problem;
+use crate::{
+    header::Header,
+    operation::{Argument, Description},
+    problem::Problem,
+};
 use axum::{
     Json,
+    extract::FromRequestParts,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, Uri, header::CONTENT_TYPE};
+use http::{HeaderMap, Uri, header::CONTENT_TYPE, request::Parts};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -16,18 +21,53 @@ const MAX_CHALLENGE: usize = 1024;
 /// The largest body that is looked at for a handshake, in bytes. Known ones have less than 2 KiB.
 const MAX_BODY: usize = 16 << 10;
 
-/// Answers a GET with a challenge to repeat: Okta sends it in a header; Meta, WebSub and Dropbox in
-/// the query. `None` if there is no challenge.
-///
-/// # Errors
-/// The challenge is too long or has control characters.
-pub(super) fn in_visit(uri: &Uri, headers: &HeaderMap) -> Result<Option<Response>, Problem> {
-    if let Some(challenge) = headers.get("x-okta-verification-challenge") {
-        let challenge = checked(challenge.to_str().unwrap_or_default())?;
-        return Ok(Some(Json(json!({ "verification": challenge })).into_response()));
+/// The header with Okta's challenge.
+const OKTAS_CHALLENGE: Header = Header {
+    name: "X-Okta-Verification-Challenge",
+    lengths: 0..=MAX_CHALLENGE,
+    description: "Okta's challenge.",
+};
+
+/// The query parameters with the challenges of others, by how they are named.
+const CHALLENGES: [(&str, &str); 2] = [
+    ("hub.challenge", "The challenge of Meta, and of WebSub."),
+    ("challenge", "Dropbox's challenge."),
+];
+
+/// The answer to a GET with a challenge to repeat. `None` if there is no challenge.
+pub(crate) struct Visit(pub(super) Option<Response>);
+
+impl Argument for Visit {
+    fn describe(operation: &mut Description<'_>) {
+        for (name, description) in CHALLENGES {
+            let schema = json!({
+                "type": "string",
+                "maxLength": MAX_CHALLENGE,
+                "pattern": "^[ -~]*$",
+                "description": description,
+            });
+            operation.parameter("query", name, false, schema);
+        }
+        OKTAS_CHALLENGE.describe(operation, false);
     }
-    let challenge = parameter(uri, "hub.challenge").or_else(|| parameter(uri, "challenge"));
-    challenge.map(|challenge| repeat(&challenge)).transpose()
+}
+
+impl<S: Sync> FromRequestParts<S> for Visit {
+    type Rejection = Problem;
+
+    /// Reads the challenge.
+    ///
+    /// # Errors
+    /// It is too long or has control characters.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        if let Some(challenge) = parts.headers.get(OKTAS_CHALLENGE.name) {
+            let challenge = checked(challenge.to_str().unwrap_or_default())?;
+            let answer = Json(json!({ "verification": challenge }));
+            return Ok(Self(Some(answer.into_response())));
+        }
+        let challenge = CHALLENGES.iter().find_map(|(name, _)| parameter(&parts.uri, name));
+        Ok(Self(challenge.map(|challenge| repeat(&challenge)).transpose()?))
+    }
 }
 
 /// Answers a delivery with a challenge to repeat: Microsoft Graph sends it in the query; Event
