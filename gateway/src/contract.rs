@@ -7,6 +7,7 @@ mod problems;
 
 use crate::{
     chat::Posted,
+    dialects::{Completion, McpError, Models, OpenAiError, ResponseDocument},
     history::{History, VisitorConversations},
     operation::{Description, Operation},
     page::Config,
@@ -44,6 +45,11 @@ pub(crate) static CONTRACT: LazyLock<String> = LazyLock::new(|| {
     answers.subschema_for::<Rated<'_>>();
     answers.subschema_for::<Config<'_>>();
     answers.subschema_for::<Problem>();
+    answers.subschema_for::<Completion<'_>>();
+    answers.subschema_for::<Models>();
+    answers.subschema_for::<ResponseDocument<'_>>();
+    answers.subschema_for::<OpenAiError<'_>>();
+    answers.subschema_for::<McpError<'_>>();
     let events = events::schema(&mut answers);
     let mut requests = settings().for_deserialize().into_generator();
     for Operation { path, method, describe } in paths::routes(|routes| routes).operations {

@@ -16,6 +16,10 @@ mod problems;
 mod reply;
 mod responses;
 
+pub(crate) use mcp::McpError;
+pub(crate) use openai::{Completion, Models, OpenAiError};
+pub(crate) use responses::ResponseDocument;
+
 use crate::{gateway::Gateway, operation::Routes};
 use axum::middleware::from_fn;
 use std::sync::Arc;

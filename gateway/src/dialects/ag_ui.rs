@@ -96,7 +96,7 @@ async fn run(asked: Asked<Input>) -> Result<Response, Problem> {
     let Input { thread_id, run_id, .. } = input;
     let headers = exchange::with_key(headers, &run_id);
     let exchange = Exchange::begin(caller, &headers, message).await?;
-    let metadata = exchange.metadata();
+    let metadata = json!(exchange.ids());
     exchange.stream(Events { thread_id, run_id, metadata, open: String::new() }, None).await
 }
 

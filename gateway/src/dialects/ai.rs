@@ -155,7 +155,7 @@ async fn resume(
 }
 
 async fn stream(exchange: Exchange) -> Result<Response, Problem> {
-    let (id, metadata) = (exchange.turn_id.clone(), exchange.metadata());
+    let (id, metadata) = (exchange.turn_id.clone(), json!(exchange.ids()));
     let chunks = exchange.stream(Chunks { id, metadata, open: String::new() }, None).await?;
     Ok(([("x-vercel-ai-ui-message-stream", "v1")], chunks).into_response())
 }

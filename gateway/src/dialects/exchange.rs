@@ -12,6 +12,7 @@ use crate::{
     header::IDEMPOTENCY_KEY,
     message::NewMessage,
     problem::Problem,
+    schema::Id,
     stream,
     streams::OpenStream,
     turn,
@@ -19,7 +20,8 @@ use crate::{
 use arizuko_proto::v1::{self as pb, TurnStatus};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -36,6 +38,16 @@ pub(super) struct Exchange {
     pub(super) turn_id: String,
     /// Whether the turn may have frames already.
     is_old: bool,
+}
+
+/// The ids of a conversation and a turn.
+#[derive(JsonSchema, Serialize)]
+#[schemars(inline)]
+pub(crate) struct Ids {
+    #[schemars(with = "Id")]
+    pub(super) conversation: String,
+    #[schemars(with = "Id")]
+    pub(super) turn_id: String,
 }
 
 impl Exchange {
@@ -204,8 +216,8 @@ impl Exchange {
     }
 
     /// Returns the ids as a document.
-    pub(super) fn metadata(&self) -> Value {
-        json!({ "conversation": self.conversation, "turn_id": self.turn_id })
+    pub(super) fn ids(&self) -> Ids {
+        Ids { conversation: self.conversation.clone(), turn_id: self.turn_id.clone() }
     }
 }
 

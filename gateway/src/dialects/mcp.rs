@@ -40,6 +40,7 @@ use rmcp::{
         StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -114,9 +115,26 @@ fn in_our_words(answer: Response, headers: &HeaderMap) -> Result<Response, Probl
 pub(super) async fn show_problems(request: extract::Request, next: Next) -> Response {
     problems::told_as(next.run(request).await, |problem| {
         // The code is the first of those that servers may give a meaning.
-        let error = json!({ "code": -32000, "message": problem.detail(), "data": problem });
-        json!({ "jsonrpc": "2.0", "id": null, "error": error })
+        let error = JsonRpcError { code: -32000, message: problem.detail(), data: problem };
+        json!(McpError { jsonrpc: "2.0", id: (), error })
     })
+}
+
+/// As `Problem`, which is `error.data`, in the form of JSON-RPC.
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct McpError<'a> {
+    #[schemars(extend("const" = "2.0"))]
+    jsonrpc: &'static str,
+    id: (),
+    error: JsonRpcError<'a>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(inline)]
+struct JsonRpcError<'a> {
+    code: i32,
+    message: &'a str,
+    data: &'a Problem,
 }
 
 /// The tools of one request.

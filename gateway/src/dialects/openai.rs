@@ -1,9 +1,11 @@
 //! `/chat/{token}/v1/…`: OpenAI's chat completions. A client's `base_url` is the link with `v1`.
 
+mod answer;
+
 use super::{
     asked::{Asked, Caller},
     earlier::{self, Said},
-    exchange::Exchange,
+    exchange::{Exchange, Ids},
     growth::Piece,
     problems,
     reply::{Dialect, Joined},
@@ -18,6 +20,9 @@ use crate::{
     sse,
     unread::Content,
 };
+pub(super) use answer::MODEL;
+use answer::{Choice, MODELS, Text};
+pub(crate) use answer::{Completion, Models, OpenAiError};
 use arizuko_proto::v1 as pb;
 use axum::{
     Json,
@@ -30,9 +35,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-
-/// The one model, which is whoever answers the link.
-pub(super) const MODEL: &str = "arizuko";
 
 pub(super) fn routes() -> Routes<Arc<Gateway>> {
     Routes::new().on(POST, "/chat/{token}/v1/chat/completions", complete).on(
@@ -51,8 +53,7 @@ const CONVERSATION: Header = Header {
 /// The parts of a request that have a meaning here. Others, such as `temperature`, are the agent's
 /// to decide.
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "CompletionRequest")]
-struct Completion {
+struct CompletionRequest {
     /// The last one is the user's, and is sent.
     messages: Vec<Message>,
     stream: Option<bool>,
@@ -67,7 +68,7 @@ struct Completion {
     response_format: Option<Typed>,
 }
 
-impl Content for Completion {
+impl Content for CompletionRequest {
     const HEADERS: &'static [&'static Header] = &[&IDEMPOTENCY_KEY, &VISITOR, &CONVERSATION];
 }
 
@@ -115,7 +116,7 @@ pub(super) struct Metadata {
     pub(super) altcha: String,
 }
 
-impl Completion {
+impl CompletionRequest {
     /// Refuses what no agent is asked for.
     fn check(&self) -> Result<(), Problem> {
         refuse_tools(self.tools.as_ref())?;
@@ -189,7 +190,7 @@ impl Words {
 }
 
 /// POST `/chat/{token}/v1/chat/completions`
-async fn complete(asked: Asked<Completion>) -> Result<Response, Problem> {
+async fn complete(asked: Asked<CompletionRequest>) -> Result<Response, Problem> {
     let Asked { caller, headers, body: completion } = asked;
     let is_stream = completion.stream == Some(true);
     let message = completion.into_message(&headers)?;
@@ -197,17 +198,17 @@ async fn complete(asked: Asked<Completion>) -> Result<Response, Problem> {
     let head = Head {
         id: format!("chatcmpl-{}", exchange.turn_id),
         created: jiff::Timestamp::now().as_second(),
-        metadata: exchange.metadata(),
+        ids: exchange.ids(),
     };
     if is_stream {
         return exchange.stream(Chunks { head, joined: Joined::default() }, None).await;
     }
     let (content, room) = exchange.reply().await?;
-    let message = json!({ "role": "assistant", "content": content, "refusal": null });
+    let message = Text { role: Some("assistant"), content: Some(&content), refusal: Some(()) };
     let choice =
-        json!({ "index": 0, "message": message, "logprobs": null, "finish_reason": "stop" });
-    let answer = head.document("chat.completion", choice);
-    let response = (exchange.headers(), Json(answer)).into_response();
+        Choice { message: Some(message), finish_reason: Some("stop"), ..Choice::default() };
+    let answer = Json(head.document("chat.completion", choice));
+    let response = (exchange.headers(), answer).into_response();
     match room {
         Some(room) => room.hold(response).await.map_err(|_| Problem::no_reply_yet()),
         None => Ok(response),
@@ -218,20 +219,13 @@ async fn complete(asked: Asked<Completion>) -> Result<Response, Problem> {
 struct Head {
     id: String,
     created: i64,
-    metadata: Value,
+    ids: Ids,
 }
 
 impl Head {
-    fn document(&self, object: &str, choice: Value) -> Value {
-        let Self { id, created, metadata } = self;
-        json!({
-            "id": id,
-            "object": object,
-            "created": created,
-            "model": MODEL,
-            "choices": [choice],
-            "metadata": metadata,
-        })
+    fn document<'a>(&'a self, object: &'static str, choice: Choice<'a>) -> Completion<'a> {
+        let Self { id, created, ids } = self;
+        Completion { id, object, created: *created, model: MODEL, choices: [choice], metadata: ids }
     }
 }
 
@@ -242,65 +236,45 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn write(&self, delta: Value, finish_reason: Option<&str>, out: &mut String) {
-        let choice = json!({
-            "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason,
-        });
+    fn write(&self, delta: Text<'_>, finish_reason: Option<&'static str>, out: &mut String) {
+        let choice = Choice { delta: Some(delta), finish_reason, ..Choice::default() };
         sse::write_data(out, &self.head.document("chat.completion.chunk", choice));
     }
 }
 
 impl Dialect for Chunks {
     fn begin(&mut self, out: &mut String) {
-        self.write(json!({ "role": "assistant", "content": "" }), None, out);
+        let start = Text { role: Some("assistant"), content: Some(""), refusal: None };
+        self.write(start, None, out);
     }
 
     fn text(&mut self, &Piece { id, text, .. }: &Piece<'_>, out: &mut String) {
         let text = self.joined.add(id, text);
-        self.write(json!({ "content": text }), None, out);
+        self.write(Text { content: Some(&text), ..Text::default() }, None, out);
     }
 
     fn status(&mut self, _: &str, _: &mut String) {}
 
     async fn done(&mut self, _: Option<&pb::ConversationTurn>, out: &mut String) {
-        self.write(json!({}), Some("stop"), out);
+        self.write(Text::default(), Some("stop"), out);
         out.push_str("data: [DONE]\n\n");
     }
 
     fn failed(&mut self, problem: &Problem, out: &mut String) {
-        sse::write_data(out, &document(problem));
+        sse::write_data(out, &OpenAiError::new(problem));
     }
 }
 
 /// GET `/chat/{token}/v1/models`
 async fn models(caller: Caller) -> Result<Response, Problem> {
     caller.gateway.control.resolve(caller.link.access()).await?;
-    let model = json!({ "id": MODEL, "object": "model", "created": 0, "owned_by": MODEL });
-    Ok(Json(json!({ "object": "list", "data": [model] })).into_response())
-}
-
-/// Returns a problem in the form of OpenAI's errors.
-pub(super) fn document(problem: &Problem) -> Value {
-    let kind = match problem.status() {
-        StatusCode::UNAUTHORIZED => "authentication_error",
-        StatusCode::FORBIDDEN => "permission_error",
-        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
-        status if status.is_server_error() => "server_error",
-        _ => "invalid_request_error",
-    };
-    let mut error = json!({
-        "message": problem.detail(), "type": kind, "param": null, "code": problem.reason(),
-    });
-    if let Some(challenge) = problem.challenge() {
-        error["challenge"] = json!(challenge);
-    }
-    json!({ "error": error })
+    Ok(Json(MODELS).into_response())
 }
 
 /// Answers with OpenAI's form of an error in place of a problem.
 pub(super) async fn show_problems(request: Request, next: Next) -> Response {
     let has_key = request.headers().contains_key(IDEMPOTENCY_KEY.name);
-    let mut response = problems::told_as(next.run(request).await, document);
+    let mut response = problems::told_as(next.run(request).await, |it| json!(OpenAiError::new(it)));
     // The clients repeat a request by themselves. That must not send the message twice, nor begin
     // again what an agent has ended.
     let may_repeat = match response.status() {

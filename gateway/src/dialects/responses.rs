@@ -1,11 +1,13 @@
 //! `/chat/{token}/v1/responses`: OpenAI's responses. A response is a turn.
 
+mod answer;
+
 use super::{
     asked::{Asked, Caller},
     earlier::{self, Said},
-    exchange::{self, Exchange},
+    exchange::{self, Exchange, Ids},
     growth::Piece,
-    openai::{self, MODEL, Message, Metadata, Typed},
+    openai::{self, Message, Metadata, OpenAiError, Typed},
     reply::{Dialect, Joined},
 };
 use crate::{
@@ -21,6 +23,8 @@ use crate::{
     sse, turn,
     unread::Content,
 };
+pub(crate) use answer::ResponseDocument;
+use answer::{Head, PREFIX, Part};
 use arizuko_proto::v1::{self as pb, TurnStatus};
 use axum::{
     Json,
@@ -39,14 +43,10 @@ pub(super) fn routes() -> Routes<Arc<Gateway>> {
         .on(POST, "/chat/{token}/v1/responses/{response}/cancel", cancel)
 }
 
-/// What a response's id has before the id of its turn.
-const PREFIX: &str = "resp_";
-
 /// The parts of a request that have a meaning here. Others, such as `reasoning`, are the agent's to
 /// decide.
 #[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "ResponseRequest")]
-struct Create {
+struct ResponseRequest {
     /// Of messages, the last one is the user's, and is sent.
     input: Input,
     instructions: Option<String>,
@@ -62,7 +62,7 @@ struct Create {
     text: Option<Text>,
 }
 
-impl Content for Create {
+impl Content for ResponseRequest {
     const HEADERS: &'static [&'static Header] = OF_MESSAGES;
 }
 
@@ -92,7 +92,7 @@ struct Text {
     format: Option<Typed>,
 }
 
-impl Create {
+impl ResponseRequest {
     /// Returns the message to post.
     async fn into_message(self, caller: &Caller) -> Result<NewMessage, Problem> {
         openai::refuse_tools(self.tools.as_ref())?;
@@ -140,13 +140,13 @@ fn turn_id(response: &str) -> Result<String, Problem> {
 }
 
 /// POST `/chat/{token}/v1/responses`
-async fn create(asked: Asked<Create>) -> Result<Response, Problem> {
+async fn create(asked: Asked<ResponseRequest>) -> Result<Response, Problem> {
     let Asked { caller, headers, body } = asked;
     let (is_stream, is_background) = (body.stream == Some(true), body.background == Some(true));
     let message = body.into_message(&caller).await?;
     let reader = caller.clone();
     let exchange = Exchange::begin(caller, &headers, message).await?;
-    let head = Head { turn: exchange.turn_id.clone(), conversation: exchange.conversation.clone() };
+    let head = Head { ids: exchange.ids() };
     if is_stream {
         let joined = Joined::default();
         return exchange.stream(Events { reader, head, joined, number: 0, room: None }, None).await;
@@ -171,11 +171,11 @@ async fn create(asked: Asked<Create>) -> Result<Response, Problem> {
 
 /// GET `/chat/{token}/v1/responses/{response}`
 async fn retrieve(caller: Caller, path: Path<ResponsePath>) -> Result<Response, Problem> {
-    let turn = turn_id(&path.response)?;
+    let turn_id = turn_id(&path.response)?;
     let Caller { gateway, link, visitor } = caller;
     let room = gateway.room_for(visitor).await?;
-    let read = turn::read(&gateway, &link, turn.clone()).await?;
-    let head = Head { turn, conversation: read.conversation };
+    let read = turn::read(&gateway, &link, turn_id.clone()).await?;
+    let head = Head { ids: Ids { conversation: read.conversation, turn_id } };
     room.hold(Json(head.document(&read.turn.unwrap_or_default())).into_response()).await
 }
 
@@ -185,81 +185,6 @@ async fn cancel(caller: Caller, path: Path<ResponsePath>) -> Result<Response, Pr
     let request = pb::CancelTurnRequest { access: Some(caller.link.access()), turn_id };
     caller.gateway.control.cancel(request).await?;
     retrieve(caller, path).await
-}
-
-/// What a response has from its start.
-struct Head {
-    turn: String,
-    conversation: String,
-}
-
-impl Head {
-    fn id(&self) -> String {
-        format!("{PREFIX}{}", self.turn)
-    }
-
-    /// The id of the one message that a response has: all messages of the reply.
-    fn item_id(&self) -> String {
-        format!("msg_{}", self.turn)
-    }
-
-    fn part(text: &str) -> Value {
-        json!({ "type": "output_text", "text": text, "annotations": [], "logprobs": [] })
-    }
-
-    fn item(&self, status: &str, parts: &[Value]) -> Value {
-        json!({
-            "type": "message",
-            "id": self.item_id(),
-            "status": status,
-            "role": "assistant",
-            "content": parts,
-        })
-    }
-
-    /// Returns a turn as a response.
-    fn document(&self, turn: &pb::ConversationTurn) -> Value {
-        let (status, item_status) = match turn.status() {
-            TurnStatus::Unspecified | TurnStatus::Queued => ("queued", "in_progress"),
-            TurnStatus::Running => ("in_progress", "in_progress"),
-            TurnStatus::Cancelled => ("cancelled", "incomplete"),
-            TurnStatus::Failed | TurnStatus::Expired => ("failed", "incomplete"),
-            TurnStatus::Done | TurnStatus::Observed | TurnStatus::Dropped => {
-                ("completed", "completed")
-            }
-        };
-        let text = exchange::text(turn);
-        let output = match text.is_empty() && status != "completed" {
-            true => None,
-            false => Some(self.item(item_status, &[Self::part(&text)])),
-        };
-        let error = (status == "failed").then(|| Problem::of_turn(turn.status(), &turn.error));
-        let error = error
-            .flatten()
-            .map(|problem| json!({ "code": problem.reason(), "message": problem.detail() }));
-        let created_at = turn.user.as_ref().and_then(|user| user.created_at);
-        let created_at =
-            created_at.map_or_else(|| jiff::Timestamp::now().as_second(), |it| it.seconds);
-        json!({
-            "id": self.id(),
-            "object": "response",
-            "created_at": created_at,
-            "status": status,
-            "error": error,
-            "incomplete_details": null,
-            "instructions": null,
-            "model": MODEL,
-            "output": Vec::from_iter(output),
-            "parallel_tool_calls": false,
-            "temperature": null,
-            "tool_choice": "none",
-            "tools": [],
-            "top_p": null,
-            "conversation": { "id": self.conversation },
-            "metadata": { "conversation": self.conversation, "turn_id": self.turn },
-            "text": { "format": { "type": "text" } },
-        })
-    }
 }
 
 /// A response as a stream of events.
@@ -292,9 +217,9 @@ impl Events {
 
     fn write_end(&mut self, turn: &pb::ConversationTurn, out: &mut String) {
         let text = exchange::text(turn);
-        let (part, logprobs) = (Head::part(&text), Value::Array(Vec::new()));
-        let item = self.head.item("completed", std::slice::from_ref(&part));
-        let text = json!({ "text": text, "logprobs": logprobs });
+        let part = Part::new(text.clone());
+        let item = json!(self.head.item("completed", vec![part.clone()]));
+        let text = json!({ "text": text, "logprobs": [] });
         self.write_part("response.output_text.done", text, out);
         self.write_part("response.content_part.done", json!({ "part": part }), out);
         let item = json!({ "output_index": 0, "item": item });
@@ -305,7 +230,7 @@ impl Events {
 
     /// Reads the turn, and writes the end of its response.
     async fn read_end(&mut self) -> Result<String, Problem> {
-        let (turn, room) = self.reader.turn(&self.head.turn, Duration::ZERO).await?;
+        let (turn, room) = self.reader.turn(&self.head.ids.turn_id, Duration::ZERO).await?;
         let mut end = String::new();
         self.write_end(&turn, &mut end);
         if let Some(mut room) = room {
@@ -324,10 +249,14 @@ impl Dialect for Events {
         };
         let response = json!({ "response": self.head.document(&running) });
         self.write("response.created", response, out);
-        let item = self.head.item("in_progress", &[]);
+        let item = self.head.item("in_progress", Vec::new());
         let item = json!({ "output_index": 0, "item": item });
         self.write("response.output_item.added", item, out);
-        self.write_part("response.content_part.added", json!({ "part": Head::part("") }), out);
+        self.write_part(
+            "response.content_part.added",
+            json!({ "part": Part::new(String::new()) }),
+            out,
+        );
     }
 
     fn text(&mut self, &Piece { id, text, .. }: &Piece<'_>, out: &mut String) {
@@ -351,7 +280,7 @@ impl Dialect for Events {
     fn failed(&mut self, problem: &Problem, out: &mut String) {
         // The libraries raise what is in `error`; the other fields are those of the API's
         // reference.
-        let mut error = openai::document(problem);
+        let mut error = json!(OpenAiError::new(problem));
         for field in ["code", "message", "param"] {
             error[field] = error["error"][field].clone();
         }
