@@ -1,5 +1,6 @@
-//! The problems in the contract. `openapi.json` says only in which form an operation tells them;
-//! their statuses, reasons, sentences and headers are those that the gateway answers with.
+//! The problems in the contract. `openapi.json` says only which operations tell them in another
+//! form than `Problem`; their statuses, reasons, sentences and headers are those that the gateway
+//! answers with.
 
 use crate::problem::Problem;
 use axum::response::IntoResponse as _;
@@ -10,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The headers of every answer to a request under a token; see `limit_requests` in `routes.rs`.
 const OF_EVERY_REQUEST: [&str; 2] = ["RateLimit", "RateLimit-Policy"];
 
-/// Adds to each operation the statuses of its problems, in place of the `default` response, which
-/// names their form.
+/// Adds to each operation under a token the statuses of its problems. A `default` response, in whose
+/// place they are, names another form than `Problem`.
 pub(super) fn add(contract: &mut Value) {
     let mut used = BTreeSet::new();
-    for (path, methods) in fields(&mut contract["paths"]) {
+    let under_a_token = fields(&mut contract["paths"]).filter(|(path, _)| path.contains("{token}"));
+    for (path, methods) in under_a_token {
         for (method, operation) in fields(methods) {
-            let Some(form) = form(&operation["responses"]["default"]) else { continue };
+            let form = form(&operation["responses"]["default"]);
             let statuses = statuses(path, method, operation, &form);
             let responses = &mut operation["responses"];
             add_limits(responses);
@@ -54,9 +56,9 @@ fn reference(kind: &str, name: &str) -> Value {
 }
 
 /// Returns the form in which an operation tells its problems.
-fn form(default: &Value) -> Option<String> {
-    let form = default.get("$ref")?.as_str()?.strip_prefix("#/components/responses/")?;
-    Some(form.to_owned())
+fn form(default: &Value) -> String {
+    let form = default["$ref"].as_str().and_then(|form| form.rsplit('/').next());
+    form.unwrap_or("Problem").to_owned()
 }
 
 /// Adds the headers of every request under a token to the responses that are written out.
