@@ -3,13 +3,14 @@
 use prost::Message as _;
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 16] = [
+const FILES: [&str; 17] = [
     "arizuko/v1/admin.proto",
     "arizuko/v1/agent.proto",
     "arizuko/v1/conversation.proto",
     "arizuko/v1/conversations.proto",
     "arizuko/v1/error.proto",
     "arizuko/v1/event.proto",
+    "arizuko/v1/folder.proto",
     "arizuko/v1/gateway.proto",
     "arizuko/v1/hook.proto",
     "arizuko/v1/key.proto",

@@ -11,7 +11,7 @@ use std::{
     borrow::Cow,
     error::Error,
     fmt,
-    io::{self, IsTerminal as _, Read, Write},
+    io::{self, BufRead as _, IsTerminal as _, Read, Write},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -213,6 +213,16 @@ pub(crate) fn note(line: &str) {
 /// Writes one line to standard error. If that is closed, nobody reads it.
 pub(crate) fn error(line: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(line));
+}
+
+/// Asks at the terminal whether to do what can't be undone.
+pub(crate) fn confirmed(question: &str) -> anyhow::Result<bool> {
+    let mut terminal = io::stderr();
+    write!(terminal, "{} [y/N] ", printable(question))?;
+    terminal.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Quotes a word for a shell, if it needs that.

@@ -16,6 +16,7 @@ mod demo;
 mod directories;
 mod doctor;
 mod event;
+mod folders;
 #[cfg(test)]
 mod fuzz;
 mod http;
@@ -98,6 +99,8 @@ enum Command {
     Delivery(delivery::Args),
     /// Post what happens to your own systems, and replay what they missed
     Event(event::Args),
+    /// Show and change the settings of a tenant: how long its messages are kept
+    Folder(folders::Args),
     /// Create, list, rotate and revoke the keys of agents, operators, viewers and gateways
     Key(key::Args),
     /// Show the state of control and who is attached
@@ -141,7 +144,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("What was said", &["conversation", "turn", "delivery", "event"]),
     (
         "Operate",
-        &["key", "status", "doctor", "ready", "tail", "audit", "context", "backup", "restore"],
+        &[
+            "key", "folder", "status", "doctor", "ready", "tail", "audit", "context", "backup",
+            "restore",
+        ],
     ),
     ("Shell", &["completions", "help"]),
 ];
@@ -240,6 +246,7 @@ impl Command {
             Self::Turn(args) => turn::run(args, console).await,
             Self::Delivery(args) => delivery::run(args, console).await,
             Self::Event(args) => event::run(args, console).await,
+            Self::Folder(args) => folders::run(args, console).await,
             Self::Key(args) => key::run(args, console).await,
             Self::Route(args) => route::run(args, console).await,
             Self::Agent(args) => agent::run(args, console).await,

@@ -6,7 +6,7 @@
 
 use crate::{
     control::Control,
-    events,
+    events, folder_settings,
     ids::{TokenId, TurnId},
     key,
     ledger::Error,
@@ -278,6 +278,7 @@ fn decide(tx: &mut Tx<'_>, item: &Due) -> Decision<()> {
         Due::Key(id) => key::expire(tx, id),
         Due::Event(id) => events::expire(tx, id),
         Due::Subscription(id) => events::clean_up(tx, id),
+        Due::Folder(root) => folder_settings::apply(tx, root),
         Due::Unknown(_) => Err(Stop::Corrupt("no such kind of item".to_owned())),
     }
 }

@@ -5,9 +5,9 @@ use agent::Desks;
 use arizuko_proto::v1::{
     self, admin_service_server::AdminServiceServer, agent_service_server::AgentServiceServer,
     conversation_service_server::ConversationServiceServer,
-    event_service_server::EventServiceServer, gateway_service_server::GatewayServiceServer,
-    key_service_server::KeyServiceServer, route_service_server::RouteServiceServer,
-    token_service_server::TokenServiceServer,
+    event_service_server::EventServiceServer, folder_service_server::FolderServiceServer,
+    gateway_service_server::GatewayServiceServer, key_service_server::KeyServiceServer,
+    route_service_server::RouteServiceServer, token_service_server::TokenServiceServer,
 };
 use gate::{Gate, GateLayer};
 use health::Health;
@@ -24,6 +24,7 @@ mod agent;
 pub(crate) use agent::worker::read_frame;
 mod conversation;
 mod event;
+mod folder;
 mod gate;
 mod gateway;
 mod health;
@@ -71,6 +72,7 @@ pub(crate) fn service(
         AdminServiceServer::<Service>::NAME,
         ConversationServiceServer::<Service>::NAME,
         EventServiceServer::<Service>::NAME,
+        FolderServiceServer::<Service>::NAME,
         RouteServiceServer::<Service>::NAME,
         AgentServiceServer::<Service>::NAME,
         GatewayServiceServer::<Service>::NAME,
@@ -99,6 +101,7 @@ pub(crate) fn service(
     let admin = AdminServiceServer::new(service.clone()).accept_compressed(Gzip);
     let conversations = ConversationServiceServer::new(service.clone()).accept_compressed(Gzip);
     let events = EventServiceServer::new(service.clone()).accept_compressed(Gzip);
+    let folders = FolderServiceServer::new(service.clone()).accept_compressed(Gzip);
     let health = health.accept_compressed(Gzip);
     // Some clients, grpcio among them, still use the older version.
     let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
@@ -112,6 +115,7 @@ pub(crate) fn service(
         .add_service(admin.max_decoding_message_size(REQUEST_BYTES))
         .add_service(conversations.max_decoding_message_size(REQUEST_BYTES))
         .add_service(events.max_decoding_message_size(REQUEST_BYTES))
+        .add_service(folders.max_decoding_message_size(REQUEST_BYTES))
         .add_service(routes(REQUEST_BYTES))
         .add_service(agents(REQUEST_BYTES))
         .add_service(gateways(REQUEST_BYTES));

@@ -13,6 +13,7 @@ mod conversation;
 mod due;
 mod events;
 mod fence;
+mod folder_settings;
 mod frame;
 #[cfg(test)]
 mod fuzz;

@@ -88,10 +88,12 @@ pub struct Limits {
     /// How often agents send heartbeats.
     #[arg(id = "agent_heartbeat", long = "agent-heartbeat", value_name = "DURATION", env = "ARIZUKO_AGENT_HEARTBEAT", help_heading = "Limits on agents", default_value = "5s", value_parser = duration::parse)]
     pub heartbeat: Duration,
-    /// How long frames are kept after the end of their turn.
+    /// How long frames are kept after the end of their turn. `arizuko folder set` changes it for a
+    /// tenant.
     #[arg(long, env = "ARIZUKO_KEEP_FRAMES", help_heading = "What is kept", default_value = "24h", value_parser = duration::parse)]
     pub keep_frames: Duration,
-    /// How long messages are kept after the end of their turn.
+    /// How long messages are kept after the end of their turn. `arizuko folder set` changes it for
+    /// a tenant.
     #[arg(long, env = "ARIZUKO_KEEP_MESSAGES", help_heading = "What is kept", default_value = "30d", value_parser = duration::parse)]
     pub keep_messages: Duration,
     /// How long entries of the audit log are kept.
@@ -190,6 +192,9 @@ pub struct ConnectionLimits {
 /// How long a route may wait for a step of its escalation, or before giving up, at most.
 pub(crate) const LONGEST_ROUTE_WAIT: Duration = Duration::from_secs(7 * 86_400);
 
+/// How long the messages of a tenant may be kept by its own settings, at most.
+pub(crate) const LONGEST_KEPT: Duration = Duration::from_secs(3_650 * 86_400);
+
 /// How large `hook_bytes` may be, at most: gRPC messages and the store have room for no more.
 pub(crate) const MAX_HOOK_BYTES: usize = 16 << 20;
 
@@ -227,18 +232,32 @@ impl Rate {
     }
 }
 
+#[cfg(test)]
 impl Limits {
-    /// Returns how long messages are kept: at least as long as frames.
-    pub(crate) fn messages_kept(&self) -> Duration {
-        self.keep_messages.max(self.keep_frames)
+    pub(crate) fn defaults() -> Self {
+        #[derive(clap::Parser)]
+        struct Flags {
+            #[command(flatten)]
+            limits: Limits,
+        }
+        <Flags as clap::Parser>::parse_from(["test"]).limits
     }
+}
 
+impl Limits {
     /// Returns the lifetime of a conversation's records: how long after a record's last change the
     /// store may collect it. The clean-up, which is due at least a day before, deletes the records;
-    /// the lifetime is for those whose due item was lost.
+    /// the lifetime is for those whose due item was lost. It is long enough for every tenant.
     pub(crate) fn conversation_lifetime(&self) -> Duration {
+        let kept = self.keep_messages.max(self.keep_frames).max(LONGEST_KEPT);
+        self.lifetime_where_kept(kept)
+    }
+
+    /// Returns for how long something of a conversation is needed after its last change, if its
+    /// messages are kept this long.
+    pub(crate) fn lifetime_where_kept(&self, messages: Duration) -> Duration {
         let open = self.turn_deadline.max(LONGEST_ROUTE_WAIT);
         // Each step of an escalation may add to the time that a turn is open.
-        self.messages_kept() + 2 * open + Duration::from_secs(86_400)
+        messages + 2 * open + Duration::from_secs(86_400)
     }
 }

@@ -22,10 +22,12 @@ use arizuko_proto::public_id;
 use std::marker::PhantomData;
 
 pub(crate) mod events;
+mod folders;
 mod members;
 mod servers;
 mod visitors;
 
+pub(crate) use folders::{folder, folder_settings};
 pub(crate) use members::{Due, InFolder};
 pub(crate) use servers::{server, servers};
 pub(crate) use visitors::{conversations_of, visit};
@@ -112,12 +114,6 @@ pub(crate) fn key(id: &KeyId) -> String {
 /// It is never deleted. Written by `key.rs`.
 pub(crate) fn ended_key(id: &KeyId) -> String {
     format!("ended_key:{id}")
-}
-
-/// Names a record that is never deleted and says that the folder exists. Written with the folder's
-/// first key, token or agent.
-pub(crate) fn folder(folder: &FolderName) -> String {
-    format!("folder:{folder}")
 }
 
 /// Names the [`Address`](crate::token::Address) of a JID, which lives while the JID has live

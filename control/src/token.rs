@@ -7,7 +7,7 @@ use crate::{
     jid::{self, FolderName},
     key::{Caller, Key, Role},
     known_folders,
-    limits::{Limits, Owners},
+    limits::Owners,
     looks::Logo,
     names::{self, Due, InFolder},
     proof::ProofKey,
@@ -29,9 +29,6 @@ pub(crate) use options::{Field, Options};
 
 /// The prefix of a token's secret: empty, because the secret is a part of a URL.
 pub(crate) const PREFIX: &str = "";
-/// How long a revoked token's record is kept at least, for operators who look. It is also kept as
-/// long as the records of its conversations.
-const KEEP_REVOKED: Duration = Duration::from_secs(30 * 86_400);
 /// How many bytes of a token's options count for nothing: most tokens have no long texts.
 const SHORT: u64 = 1 << 10;
 
@@ -75,10 +72,6 @@ impl Record for Token {
 
     fn name(id: &TokenId) -> String {
         names::token(id)
-    }
-
-    fn lifetime(&self, limits: &Limits) -> Option<Duration> {
-        self.revoked_at.map(|_| KEEP_REVOKED.max(limits.conversation_lifetime()))
     }
 }
 

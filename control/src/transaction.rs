@@ -208,7 +208,17 @@ impl<'a> Tx<'a> {
     }
 
     pub(crate) fn put<T: Record>(&mut self, id: &T::Id, value: &T) -> Decision<()> {
-        let (record, lifetime) = (T::name(id), value.lifetime(self.limits));
+        self.put_for(id, value, value.lifetime(self.limits))
+    }
+
+    /// Puts a record with a lifetime that depends on more than the record.
+    pub(crate) fn put_for<T: Record>(
+        &mut self,
+        id: &T::Id,
+        value: &T,
+        lifetime: Option<Duration>,
+    ) -> Decision<()> {
+        let record = T::name(id);
         let body = serde_json::to_string(value)
             .map_err(|error| Stop::Corrupt(format!("{record}: {error}")))?;
         let body: Arc<str> = body.into();

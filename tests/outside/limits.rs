@@ -4,6 +4,7 @@ mod audit;
 pub(crate) mod budgets;
 pub(crate) mod connections;
 mod owners;
+mod retention;
 mod storage;
 mod visitors;
 

@@ -1,14 +1,14 @@
 //! `arizuko conversation delete`: deletes one conversation, or all of a folder or JID.
 
 use crate::{
-    console::{Console, note},
+    console::{Console, confirmed, note},
     control::Control,
     folder, time,
 };
 use anyhow::bail;
 use arizuko_proto::v1::{DeleteConversationsRequest, DeleteConversationsResponse};
 use prost_types::Duration;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).args(["target", "jid"]))]
@@ -54,7 +54,7 @@ impl Delete {
             bail!("--before goes with a folder or --jid: a single conversation is named by its id");
         }
         let request = self.request();
-        if !self.yes && io::stdin().is_terminal() && !confirmed(&request, self.before)? {
+        if !self.yes && io::stdin().is_terminal() && !is_confirmed(&request, self.before)? {
             bail!("nothing was deleted");
         }
         let deleted = delete(control, request).await?;
@@ -110,7 +110,7 @@ async fn delete(
 }
 
 /// Asks for confirmation at the terminal.
-fn confirmed(
+fn is_confirmed(
     request: &DeleteConversationsRequest,
     before: Option<Duration>,
 ) -> anyhow::Result<bool> {
@@ -124,10 +124,5 @@ fn confirmed(
     if let Some(before) = before {
         what += &format!(" that were not active for {}", time::print(before));
     }
-    let mut terminal = io::stderr();
-    write!(terminal, "Delete {what}, for good? [y/N] ")?;
-    terminal.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    confirmed(&format!("Delete {what}, for good?"))
 }

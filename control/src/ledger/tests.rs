@@ -31,12 +31,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-#[derive(clap::Parser)]
-struct Defaults {
-    #[command(flatten)]
-    limits: Limits,
-}
-
 /// A record whose name is its id.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Counter(u32);
@@ -115,7 +109,7 @@ async fn troubled(delay: Duration, silent: u32) -> (TempDir, Ledger) {
 }
 
 fn ledger(store: Arc<dyn Store>) -> Ledger {
-    Ledger::new(store, <Defaults as clap::Parser>::parse_from(["test"]).limits)
+    Ledger::new(store, Limits::defaults())
 }
 
 /// Adds one to a counter.

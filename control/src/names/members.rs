@@ -26,6 +26,8 @@ pub(crate) enum Due {
     Event(EventId),
     /// The deletion of the events of a subscription that was deleted.
     Subscription(SubscriptionId),
+    /// The application of a tenant's changed settings to what is kept already.
+    Folder(String),
     /// An item of a newer control, or a broken member.
     Unknown(String),
 }
@@ -41,6 +43,7 @@ impl fmt::Display for Due {
             Self::Day(id, day) => write!(f, "day:{id}:{}", day.number()),
             Self::Event(id) => write!(f, "event:{id}"),
             Self::Subscription(id) => write!(f, "subscription:{id}"),
+            Self::Folder(root) => write!(f, "folder:{root}"),
             Self::Unknown(text) => f.write_str(text),
         }
     }
@@ -60,6 +63,7 @@ impl From<String> for Due {
             Some(("key", id)) => Self::Key(id.to_owned().into()),
             Some(("event", id)) => Self::Event(id.to_owned().into()),
             Some(("subscription", id)) => Self::Subscription(id.to_owned().into()),
+            Some(("folder", root)) => Self::Folder(root.to_owned()),
             Some(("day", of)) => day(of).unwrap_or(Self::Unknown(text)),
             _ => Self::Unknown(text),
         }
@@ -103,6 +107,7 @@ mod tests {
             "day:tok_d:9",
             "event:evt_g",
             "subscription:sub_h",
+            "folder:i",
         ];
         let unknown = ["new:e", "odd", "day:tok_d", "day:tok_d:x"];
         for text in known.iter().chain(&unknown) {

@@ -2,6 +2,7 @@
 
 use super::{Address, Token, note};
 use crate::{
+    folder_settings,
     ids::TokenId,
     key::Caller,
     looks::Logo,
@@ -14,6 +15,8 @@ use std::{collections::BTreeMap, time::Duration};
 pub(crate) const BATCH: usize = 200;
 /// How long the control that revokes tokens has to cancel their turns before other controls help.
 const CANCEL_WITHIN: Duration = Duration::from_secs(2);
+/// How long an ended token's record is kept at least, for operators who look.
+const KEEP_ENDED: Duration = Duration::from_secs(30 * 86_400);
 
 /// Ends tokens, at most [`BATCH`], and returns the ended ones. Ignores a token that is not live or
 /// that the caller may not end: another owner's token looks unknown, so that ids reveal nothing.
@@ -81,7 +84,10 @@ fn end(tx: &mut Tx<'_>, tokens: &mut [Token], actor: &str, action: &str) -> Deci
         }
         token.keep_name_only();
         token.count_texts(tx);
-        tx.put(&token.id, token)?;
+        let kept = folder_settings::kept(tx, &token.folder)?.messages;
+        // As long as the records of its conversations.
+        let lifetime = KEEP_ENDED.max(tx.limits.lifetime_where_kept(kept));
+        tx.put_for(&token.id, token, Some(lifetime))?;
         tx.remove(&names::tokens(), &token.listed());
         tx.remove(&names::folder_links(&token.folder), &token.id);
         tx.remove(&names::issued(&token.created_by), &token.id);

@@ -130,7 +130,7 @@ fn close(
         finished_by,
         last_seq,
     });
-    retention::schedule(tx, conversation);
+    retention::schedule(tx, conversation)?;
     add_event(tx, turn, ending.outcome)
 }
 

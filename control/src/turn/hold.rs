@@ -252,15 +252,9 @@ mod tests {
         transaction::{Known, Record},
     };
 
-    #[derive(clap::Parser)]
-    struct Defaults {
-        #[command(flatten)]
-        limits: Limits,
-    }
-
     #[test]
     fn a_turn_that_has_just_moved_to_another_folder_is_not_delivered() {
-        let limits = <Defaults as clap::Parser>::parse_from(["test"]).limits;
+        let limits = Limits::defaults();
         let folder = |name| FolderName::parse(name).expect("a folder");
         let (before, after) = (folder("acme"), folder("acme/people"));
         let token = Token {

@@ -4,6 +4,7 @@ use super::{Turn, exchange::delete_records, observe, quota};
 use crate::{
     conversation::{self, Conversation, Head},
     events::{self, Happened, Kind},
+    folder_settings::kept,
     identity::Identity,
     ids::{ConversationId, TurnId},
     names::{self, Due},
@@ -18,6 +19,8 @@ use std::time::Duration;
 const SWEEP: u32 = 100;
 /// How long a conversation's next clean-up waits, at least.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long it waits at most: control may have been started with other settings by then.
+const LOOK_AGAIN: Duration = Duration::from_secs(86_400);
 
 /// Deletes a conversation of the token with all its turns.
 ///
@@ -92,13 +95,15 @@ pub(super) fn purge(tx: &mut Tx<'_>, conversation: &Conversation, by: By) -> Dec
     )
 }
 
-/// Schedules a conversation's clean-up, if none is due.
-pub(super) fn schedule(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) {
-    if conversation.clean_up_at.is_none() {
-        let at = tx.now + tx.limits.keep_frames;
+/// Schedules the clean-up of a conversation in which a turn has ended, unless one is due before
+/// the turn's frames are past retention.
+pub(super) fn schedule(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) -> Decision<()> {
+    let at = tx.now + kept(tx, &conversation.with)?.frames;
+    if conversation.clean_up_at.is_none_or(|due| at < due) {
         conversation.clean_up_at = Some(at);
         tx.schedule(&Due::Conversation(conversation.id.clone()), at);
     }
+    Ok(())
 }
 
 /// Deletes the messages and frames of a conversation that are past retention, and schedules the
@@ -109,33 +114,44 @@ pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &ConversationId) -> Decision<()> {
         tx.unschedule(&Due::Conversation(id.clone()));
         return Ok(());
     };
-    let idle_until = conversation.active_at + tx.limits.messages_kept();
-    if conversation.open.is_empty() && tx.now >= idle_until {
+    let kept = kept(tx, &conversation.with)?;
+    // The end of an open turn makes the conversation active again.
+    let is_idle = conversation.open.is_empty();
+    let idle_until = is_idle.then(|| conversation.active_at + kept.messages);
+    if idle_until.is_some_and(|until| tx.now >= until) {
         return purge(tx, &conversation, By::Retention);
     }
-    let messages = delete_messages(tx, &mut conversation)?;
-    let frames = trim_frames(tx, &mut conversation)?;
-    let again = idle_until.min(messages).min(frames).max(tx.now + PAUSE);
+    // Messages are deleted once their frames are.
+    let frames = trim_frames(tx, &mut conversation, kept.frames)?;
+    let messages = delete_messages(tx, &mut conversation, kept.messages)?;
+    let next = idle_until.into_iter().chain(frames).chain(messages).min();
+    let again = next.unwrap_or(tx.now + LOOK_AGAIN);
+    let again = again.clamp(tx.now + PAUSE, tx.now + LOOK_AGAIN);
     conversation.clean_up_at = Some(again);
     conversation.store(tx, id)?;
     tx.schedule(&Due::Conversation(id.clone()), again);
     Ok(())
 }
 
-/// Deletes turns whose messages are past retention; returns when to look again.
-fn delete_messages(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) -> Decision<Time> {
+/// Deletes turns whose messages are past retention, of those without frames; returns when to look
+/// again.
+fn delete_messages(
+    tx: &mut Tx<'_>,
+    conversation: &mut Tracked<Conversation>,
+    kept: Duration,
+) -> Decision<Option<Time>> {
     let set = names::turns(&conversation.id);
     let members = tx.members(&set, 0..=conversation.trimmed, SWEEP)?;
     tx.expect(members.iter().map(|(id, _)| Turn::name(id)))?;
     // If the sweep is full, the next one deletes the rest.
     let is_full = members.len() == SWEEP as usize;
-    let mut next = if is_full { tx.now } else { tx.now + tx.limits.keep_frames };
+    let mut next = is_full.then_some(tx.now);
     let mut freed = 0;
     for (id, _) in &members {
         let turn = tx.get::<Turn>(id)?;
-        let kept_until = ended_at(turn.as_ref()).map(|at| at + tx.limits.messages_kept());
+        let kept_until = ended_at(turn.as_ref()).map(|at| at + kept);
         if let Some(until) = kept_until.filter(|until| *until > tx.now) {
-            next = until;
+            next = Some(until);
             break;
         }
         freed += turn.map_or(0, |turn| turn.kept);
@@ -150,25 +166,28 @@ fn delete_messages(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) ->
 }
 
 /// Trims the log before the first turn whose frames are still kept; returns when to look again.
-fn trim_frames(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) -> Decision<Time> {
+fn trim_frames(
+    tx: &mut Tx<'_>,
+    conversation: &mut Tracked<Conversation>,
+    kept: Duration,
+) -> Decision<Option<Time>> {
     let trimmed = conversation.trimmed;
     let set = names::turns(&conversation.id);
     let members: Vec<(TurnId, u64)> = tx.members(&set, trimmed + 1..=u64::MAX, SWEEP + 1)?;
     tx.expect(members.iter().map(|(id, _)| Turn::name(id)))?;
-    let (mut through, mut again) = (trimmed, tx.now + tx.limits.keep_frames);
+    let (mut through, mut again) = (trimmed, None);
     for (index, (id, first_seq)) in members.iter().enumerate() {
         let turn = tx.get::<Turn>(id)?;
-        let kept_until = match &turn {
-            // An open turn is never trimmed.
-            Some(turn) if turn.is_open() => Some(again),
-            turn => ended_at(turn.as_ref()).map(|at| at + tx.limits.keep_frames),
-        };
+        // An open turn is never trimmed; its end schedules another clean-up.
+        let is_open = turn.as_ref().is_some_and(Turn::is_open);
+        let kept_until = ended_at(turn.as_ref()).map(|at| at + kept);
         let kept_until = kept_until.filter(|until| *until > tx.now);
-        if kept_until.is_some() || index == SWEEP as usize {
+        let is_full = index == SWEEP as usize;
+        if is_open || kept_until.is_some() || is_full {
             // Turns overlap in the log: this turn's message can lie between an earlier turn's
             // frames.
             through = through.min(first_seq - 1);
-            again = kept_until.unwrap_or(tx.now);
+            again = kept_until.or((is_full && !is_open).then_some(tx.now));
             break;
         }
         let last_seq = turn.as_ref().and_then(Turn::end).map_or(*first_seq, |end| end.last_seq);

@@ -11,8 +11,9 @@ use arizuko_proto::{
         ErrorReason, IssueChatLinkRequest, IssueChatLinkResponse, LinkOptions,
         admin_service_client::AdminServiceClient, agent_service_client::AgentServiceClient,
         conversation_service_client::ConversationServiceClient,
-        event_service_client::EventServiceClient, key_service_client::KeyServiceClient,
-        route_service_client::RouteServiceClient, token_service_client::TokenServiceClient,
+        event_service_client::EventServiceClient, folder_service_client::FolderServiceClient,
+        key_service_client::KeyServiceClient, route_service_client::RouteServiceClient,
+        token_service_client::TokenServiceClient,
     },
 };
 use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
@@ -222,6 +223,16 @@ impl Control {
     pub async fn events(&self) -> Result<EventServiceClient<Channel>, ControlError> {
         let channel = self.connect().await?;
         Ok(EventServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
+    }
+
+    /// Connects to FolderService.
+    ///
+    /// # Errors
+    ///
+    /// No control answers.
+    pub async fn folders(&self) -> Result<FolderServiceClient<Channel>, ControlError> {
+        let channel = self.connect().await?;
+        Ok(FolderServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES))
     }
 
     /// Connects to KeyService.

@@ -5,6 +5,7 @@ mod conversations;
 use arizuko_proto::{
     v1::admin_service_client::AdminServiceClient,
     v1::event_service_client::EventServiceClient,
+    v1::folder_service_client::FolderServiceClient,
     v1::gateway_service_client::GatewayServiceClient,
     v1::key_service_client::KeyServiceClient,
     v1::revoke_token_request::Target,
@@ -13,14 +14,15 @@ use arizuko_proto::{
     v1::{
         Access, ApplyRoutesRequest, CancelTurnRequest, CreateKeyRequest, CreateSubscriptionRequest,
         DeleteConversationRequest, DeleteRouteRequest, DeleteSubscriptionRequest, EditTokenRequest,
-        ExplainRouteRequest, FinishRotationRequest, GetConversationRequest, GetLogoRequest,
-        GetStatusRequest, GetTokenStatsRequest, GetTurnRequest, IssueChatLinkRequest,
-        IssueWebhookRequest, ListAuditRequest, ListEventsRequest, ListKeysRequest,
-        ListRoutesRequest, ListSubscriptionsRequest, ListTokensRequest,
+        ExplainRouteRequest, FinishRotationRequest, GetConversationRequest, GetFolderRequest,
+        GetLogoRequest, GetStatusRequest, GetTokenStatsRequest, GetTurnRequest,
+        IssueChatLinkRequest, IssueWebhookRequest, ListAuditRequest, ListEventsRequest,
+        ListKeysRequest, ListRoutesRequest, ListSubscriptionsRequest, ListTokensRequest,
         ListVisitorConversationsRequest, PostMessageRequest, RateTurnRequest, ReplayEventsRequest,
         ReportGatewayRequest, ResolveTokenRequest, ResumeSubscriptionRequest, RevokeKeyRequest,
-        RevokeTokenRequest, RotateKeyRequest, SetRouteRequest, SetVisitorKeysRequest,
-        SetWebhookSecretsRequest, TailRequest, TokenKind, TokenTarget, WatchRequest, token_target,
+        RevokeTokenRequest, RotateKeyRequest, SetFolderRequest, SetRouteRequest,
+        SetVisitorKeysRequest, SetWebhookSecretsRequest, TailRequest, TokenKind, TokenTarget,
+        WatchRequest, token_target,
     },
 };
 use arizuko_tests::prelude::*;
@@ -29,7 +31,7 @@ use prost_types::FieldMask;
 use tonic::Status;
 
 /// Calls that only operators may make.
-pub(super) const OPERATORS: [&str; 10] = [
+pub(super) const OPERATORS: [&str; 11] = [
     "CreateKey",
     "RevokeKey",
     "RotateKey",
@@ -40,10 +42,11 @@ pub(super) const OPERATORS: [&str; 10] = [
     "ResumeSubscription",
     "DeleteSubscription",
     "ReplayEvents",
+    "SetFolder",
 ];
 /// Calls that only operators and viewers may make.
-pub(super) const OVERSEERS: [&str; 6] =
-    ["ListKeys", "GetStatus", "ListAudit", "Tail", "ListSubscriptions", "ListEvents"];
+pub(super) const OVERSEERS: [&str; 7] =
+    ["ListKeys", "GetStatus", "ListAudit", "Tail", "ListSubscriptions", "ListEvents", "GetFolder"];
 /// Calls that only gateways may make.
 pub(super) const GATEWAYS: [&str; 11] = [
     "ResolveToken",
@@ -102,6 +105,7 @@ async fn make(call: &str, folder: &str, channel: Channel, facts: &Facts) -> Resu
         "GetStatus" | "ListAudit" | "Tail" => admin(call, channel).await,
         "CreateSubscription" | "ListSubscriptions" | "ResumeSubscription"
         | "DeleteSubscription" | "ListEvents" | "ReplayEvents" => events(call, channel).await,
+        "SetFolder" | "GetFolder" => folders(call, channel).await,
         "Attach" => Session::try_open(channel, hello(folder, 0)).await.map(drop),
         "Watch" => watch(channel).await,
         "IssueChatLink" | "IssueWebhook" | "ListTokens" | "GetTokenStats" => {
@@ -231,6 +235,17 @@ async fn admin(call: &str, channel: Channel) -> Result<(), Status> {
         "GetStatus" => admin.get_status(GetStatusRequest {}).await.map(drop),
         "ListAudit" => admin.list_audit(ListAuditRequest::default()).await.map(drop),
         _ => admin.tail(TailRequest::default()).await.map(drop),
+    }
+}
+
+async fn folders(call: &str, channel: Channel) -> Result<(), Status> {
+    let (mut folders, folder) = (FolderServiceClient::new(channel), "acme".to_owned());
+    match call {
+        "SetFolder" => {
+            let request = SetFolderRequest { folder, ..SetFolderRequest::default() };
+            folders.set_folder(request).await.map(drop)
+        }
+        _ => folders.get_folder(GetFolderRequest { folder }).await.map(drop),
     }
 }
 
