@@ -11,7 +11,7 @@ use crate::{
 use std::{collections::HashMap, sync::LazyLock};
 
 /// The schema of this program.
-pub(crate) const SCHEMA: u32 = 8;
+pub(crate) const SCHEMA: u32 = 9;
 
 /// The program's version, with the schema that decides how to upgrade to it.
 pub(crate) static VERSION: LazyLock<String> =

@@ -7,7 +7,7 @@ use reqwest::Response;
 mod old_store;
 
 /// The schemas of the stores in `tests/data`.
-const SCHEMAS: [u32; 6] = [2, 3, 4, 5, 6, 7];
+const SCHEMAS: [u32; 7] = [2, 3, 4, 5, 6, 7, 8];
 /// How many records to add, so that an upgrade takes long enough to be killed half way.
 const COPIES: u32 = 20_000;
 
