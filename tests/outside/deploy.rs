@@ -2,6 +2,7 @@
 
 mod containers;
 mod install;
+mod machine;
 mod package;
 mod proxies;
 mod units;

@@ -29,7 +29,18 @@ impl Endpoint {
     /// Starts to listen.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
-        let listener = listener.expect("loopback has free ports");
+        Self::of(listener.expect("loopback has free ports"))
+    }
+
+    /// Answers on a listener that is there.
+    pub fn on(listener: std::net::TcpListener) -> Self {
+        let listening =
+            listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+        let listener = listening.expect("it listens");
+        Self::of(listener)
+    }
+
+    fn of(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("it is bound");
         Self { listener, url: format!("http://{address}") }
     }
