@@ -59,7 +59,7 @@ const RUN: [&str; 20] = [
 /// An indented block of the page, without the indentation.
 struct Block {
     text: String,
-    /// The last file in `/etc` that the text before it names.
+    /// The file in `/etc` that was named last in the text before it.
     file: String,
 }
 

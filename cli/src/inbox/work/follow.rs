@@ -31,7 +31,7 @@ impl Work<'_, '_> {
         format!("You have left {}.", self.board.number(&conversation))
     }
 
-    /// Begins to follow a conversation, and stops to follow another.
+    /// Begins to follow a conversation, in place of the one that was followed before.
     pub(super) fn follow(&mut self, place: usize, conversation: &str) {
         let following = self.places[place].follow(place, conversation.to_owned());
         self.thread = Some(Thread::new(conversation.to_owned(), following));
