@@ -132,6 +132,26 @@ async fn a_search_finds_messages_and_replies_with_all_words(kind: Kind) {
 }
 
 #[apply(embedded_and_one_redis)]
+async fn a_search_finds_what_is_in_short_conversations_and_in_long_ones(kind: Kind) {
+    let stack = Stack::with(kind, &ROOM).await;
+    stack.arizuko(&["route", "set", "web:acme", "--mode", "drop"]).await.expect(0);
+    let visitor = stack.visit("acme").await;
+    let mut expected = Vec::new();
+    // Of conversations with up to 16 turns, several are read at once.
+    for turns in [1, 16, 17, 2, 40, 1] {
+        visitor.say("hay").await;
+        let posted = visitor.say("a needle").await;
+        for _ in 1..turns {
+            visitor.say_in(&posted.conversation, "hay").await;
+        }
+        expected.insert(0, cnv(&posted));
+    }
+    assert_eq!(listed(&stack, &["acme", "--search", "needle"]).await, expected);
+    let two = listed(&stack, &["acme", "--search", "needle", "--limit", "2"]).await;
+    assert_eq!(two, expected[..2]);
+}
+
+#[apply(embedded_and_one_redis)]
 async fn a_search_of_much_text_goes_on_page_by_page(kind: Kind) {
     let stack = Stack::with(kind, &ROOM).await;
     let visitor = stack.visit("acme").await;

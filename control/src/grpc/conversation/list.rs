@@ -91,21 +91,24 @@ pub(super) async fn page(
     let mut search = Search::new(wanted.partition, &wanted.words);
     for members in members.chunks(AT_ONCE) {
         let ids: Vec<ConversationId> = members.iter().map(|(id, _)| id.clone()).collect();
-        let seen = seen::read(control, wanted.partition, &ids).await?;
-        for ((_, place), seen) in members.iter().zip(seen) {
+        let seen = seen::read(control, wanted.partition, &ids).await?.into_iter();
+        let seen: Vec<_> = seen.map(|seen| seen.filter(|seen| wanted.is_met_by(seen))).collect();
+        let met: Vec<_> = seen.iter().flatten().map(|seen| &seen.conversation).collect();
+        let mut passed = 0;
+        for ((_, place), seen) in members.iter().zip(&seen) {
             if page.conversations.len() == size {
                 return Ok(page);
             }
-            if let Some(seen) = seen.filter(|seen| wanted.is_met_by(seen)) {
+            if let Some(seen) = seen {
                 let found = match wanted.words.is_empty() {
                     true => Searched::Found(seen.excerpt(control, wanted.partition).await?),
                     false => {
                         let begun = after.as_ref().filter(|p| p.public_id == place.public_id);
                         let before = begun.map_or(0, |place| place.unsearched);
-                        let id = &seen.conversation.id;
-                        search.run(control, id, before).await?
+                        search.run(control, &met[passed..], before).await?
                     }
                 };
+                passed += 1;
                 match found {
                     Searched::Found(excerpt) => {
                         page.conversations.push(seen.to_wire(&wanted.caller, excerpt));

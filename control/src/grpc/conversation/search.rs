@@ -3,19 +3,25 @@
 use super::seen::excerpt;
 use crate::{
     control::Control,
+    conversation::Conversation,
     frame::Transcript,
     ids::{ConversationId, TurnId},
     ledger::Error,
     names,
     refusal::Refusal,
-    store::Partition,
+    store::{Order, Partition},
     turn::input::Input,
 };
+use std::collections::HashMap;
 
 /// About how many bytes of messages one page searches.
 const BUDGET: usize = 8 << 20;
-/// How many turns are read at a time.
+/// How many turns of a long conversation are read at a time.
 const TURNS: u32 = 8;
+/// How many turns a short conversation has, at most. All of them are read at once.
+const SHORT: u32 = 16;
+/// How many bytes are kept, at most, of short conversations that are read together.
+const TOGETHER: u64 = 1 << 20;
 /// How many characters a search has, at most.
 const MAX_WORDS: usize = 200;
 /// How many characters of a message come before the word in its excerpt.
@@ -42,24 +48,39 @@ pub(super) enum Searched {
 pub(super) struct Search<'a> {
     partition: Partition,
     words: &'a [String],
-    /// How many bytes may still be searched.
+    /// How many bytes may still be read.
     left: usize,
+    /// The messages of short conversations that were read ahead, the newest turn's first.
+    ahead: HashMap<ConversationId, Vec<String>>,
 }
 
 impl<'a> Search<'a> {
     pub(super) fn new(partition: Partition, words: &'a [String]) -> Self {
-        Self { partition, words, left: BUDGET }
+        Self { partition, words, left: BUDGET, ahead: HashMap::new() }
     }
 
-    /// Searches a conversation's turns before a seq, or all turns if the seq is 0, the newest
-    /// first.
+    /// Searches the first conversation's turns before a seq, or all turns if the seq is 0, the
+    /// newest first. The other conversations are those that are most likely searched next: they are
+    /// read along if all are short, since each read of the store costs far more than a search.
     pub(super) async fn run(
         &mut self,
         control: &Control,
-        conversation: &ConversationId,
+        conversations: &[&Conversation],
         before: u64,
     ) -> Result<Searched, Error> {
-        let set = names::turns(conversation);
+        let Some(Conversation { id, .. }) = conversations.first() else {
+            return Ok(Searched::NotFound);
+        };
+        if before == 0 && self.left > 0 && !self.ahead.contains_key(id) {
+            self.read_ahead(control, conversations).await?;
+        }
+        if before == 0
+            && let Some(texts) = self.ahead.remove(id)
+        {
+            let found = texts.iter().find_map(|text| found(text, self.words));
+            return Ok(found.map_or(Searched::NotFound, Searched::Found));
+        }
+        let set = names::turns(id);
         let mut max = before.checked_sub(1).unwrap_or(u64::MAX);
         loop {
             if self.left == 0 {
@@ -69,10 +90,9 @@ impl<'a> Search<'a> {
             let Some((_, lowest)) = turns.last() else { return Ok(Searched::NotFound) };
             let turns_before = lowest.checked_sub(1);
             let ids: Vec<TurnId> = turns.into_iter().map(|(id, _)| id).collect();
-            for text in self.texts(control, &ids).await? {
-                if let Some(excerpt) = found(&text, self.words) {
-                    return Ok(Searched::Found(excerpt));
-                }
+            let texts = self.texts(control, &ids).await?;
+            if let Some(excerpt) = texts.iter().flatten().find_map(|text| found(text, self.words)) {
+                return Ok(Searched::Found(excerpt));
             }
             match turns_before {
                 Some(before) => max = before,
@@ -81,19 +101,52 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Reads the messages of some turns.
-    async fn texts(&mut self, control: &Control, turns: &[TurnId]) -> Result<Vec<String>, Error> {
+    /// Reads the first of these conversations, up to one that is long or for which there is no
+    /// room.
+    async fn read_ahead(
+        &mut self,
+        control: &Control,
+        conversations: &[&Conversation],
+    ) -> Result<(), Error> {
+        let mut bytes = 0;
+        let fits = |conversation: &&&Conversation| {
+            bytes += conversation.kept;
+            bytes <= TOGETHER
+        };
+        let ids = conversations.iter().take_while(fits).map(|conversation| conversation.id.clone());
+        let ids: Vec<_> = ids.collect();
+        let sets: Vec<_> = ids.iter().map(names::turns).collect();
+        let ledger = &control.ledger;
+        let newest =
+            ledger.first_of_each(self.partition, &sets, Order::HighestFirst, SHORT + 1).await?;
+        let read = ids.into_iter().zip(newest);
+        let short: Vec<(_, Vec<TurnId>)> =
+            read.take_while(|(_, turns)| turns.len() <= SHORT as usize).collect();
+        let turns: Vec<_> = short.iter().flat_map(|(_, turns)| turns).cloned().collect();
+        let mut texts = self.texts(control, &turns).await?.into_iter();
+        for (id, turns) in short {
+            self.ahead.insert(id, texts.by_ref().take(turns.len()).flatten().collect());
+        }
+        Ok(())
+    }
+
+    /// Reads the messages of some turns: of each its own and its reply's.
+    async fn texts(
+        &mut self,
+        control: &Control,
+        turns: &[TurnId],
+    ) -> Result<Vec<Vec<String>>, Error> {
         let _permit = control.texts.acquire().await;
         let inputs = control.ledger.records::<Input>(self.partition, turns).await?;
         let replies = control.ledger.records::<Transcript>(self.partition, turns).await?;
-        let mut texts = Vec::new();
-        for (input, reply) in inputs.into_iter().zip(replies) {
-            texts.extend(input.map(|input| input.content.into_text()));
+        let texts = inputs.into_iter().zip(replies).map(|(input, reply)| {
             let replies = reply.map(|reply| reply.messages).unwrap_or_default();
-            texts.extend(replies.into_iter().map(|message| message.content));
-        }
+            let replies = replies.into_iter().map(|message| message.content);
+            input.map(|input| input.content.into_text()).into_iter().chain(replies).collect()
+        });
+        let texts: Vec<Vec<String>> = texts.collect();
         // Each turn costs work besides its text: it counts as 256 bytes.
-        let read: usize = texts.iter().map(String::len).sum();
+        let read: usize = texts.iter().flatten().map(String::len).sum();
         self.left = self.left.saturating_sub(read + turns.len() * 256);
         Ok(texts)
     }
