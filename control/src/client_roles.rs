@@ -54,7 +54,7 @@ impl fmt::Display for ClientRole {
 }
 
 impl ClientRole {
-    /// Whether the role is that of a certificate with these names.
+    /// Whether a certificate with these names has this role.
     pub(crate) fn is_of(&self, names: &[String]) -> bool {
         names.contains(&self.name)
     }

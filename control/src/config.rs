@@ -153,7 +153,7 @@ impl Options {
     }
 }
 
-/// Checks the beginning of every URL that control issues. Its paths are the gateway's own.
+/// Checks the beginning of the URLs that control issues. The path after it is the gateway's.
 fn check_public_url(url: &str) -> anyhow::Result<()> {
     let wrong = || {
         format!(

@@ -163,7 +163,7 @@ impl Control {
         self.public_url.replace("{root}", root)
     }
 
-    /// Seals what signatures are checked with.
+    /// Seals the secrets with which a webhook's signatures are checked.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] if the operator has set no key.

@@ -19,7 +19,7 @@ use std::time::Duration;
 /// The largest frame that a wake-up carries, in bytes. Readers find a larger one in the log.
 const CARRIED_BYTES: usize = 16 << 10;
 
-/// A conversation, without what changes with each frame.
+/// A conversation, without the end of its log, which changes with each frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Conversation {
     pub(crate) id: ConversationId,
@@ -30,7 +30,7 @@ pub(crate) struct Conversation {
     /// Frames up to this seq are no longer kept.
     #[serde(default)]
     pub(crate) trimmed: u64,
-    /// How many bytes the turns count as in the limits of the link and the tenant.
+    /// How many bytes its turns take of the limits of the link and the tenant.
     #[serde(default)]
     pub(crate) kept: u64,
     /// When the next clean-up is due.
@@ -44,7 +44,7 @@ pub(crate) struct Conversation {
     /// The folder whose agent last began a reply to a turn, or ended one; at first the token's. An
     /// unprompted message doesn't change it.
     pub(crate) with: FolderName,
-    /// What the agent calls it.
+    /// The title that the agent has given it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) title: Option<String>,
     /// The visitor, as the site last described them. All but the id may change.

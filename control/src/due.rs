@@ -38,8 +38,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// been due for longest and, if there are more, up to this many that became due last. So one
 /// tenant's backlog holds up nobody else, in another partition or in this one.
 const ITEMS_PER_SWEEP: u32 = 128;
-/// How many due items one sweep takes of all partitions, at most. An item that becomes due
-/// meanwhile waits for the next sweep, so a sweep must be short.
+/// How many due items one sweep takes from all partitions together, at most. An item that becomes
+/// due meanwhile waits for the next sweep, so a sweep must be short.
 const MOST_PER_SWEEP: usize = 1_024;
 /// Every this many sweeps, control measures the queues, trims the audit log, and stores the uses of
 /// keys and the numbers of refusals.
@@ -168,9 +168,9 @@ async fn sweep(control: &Control) -> Result<More, Error> {
     Ok(if is_full && taken.contains(&true) { More::Due } else { More::Later })
 }
 
-/// Returns which items of a partition are taken together, in the order in which they are taken.
-/// Those that became due last come in turns with those that have been due for longest. Tokens are
-/// apart: their ends take more than one commit.
+/// Groups the items of a partition by commit, in the order in which they are taken: those that
+/// became due last alternate with those that have been due for longest. Tokens have groups of their
+/// own: to end one takes more than one commit.
 fn by_commit(items: Vec<Due>) -> Vec<Vec<Due>> {
     let mut items: Vec<_> =
         items.into_iter().enumerate().map(|(index, item)| (place(index), item)).collect();
@@ -236,7 +236,7 @@ async fn put_off(
     control.ledger.transact(partition, &[], later).await
 }
 
-/// Takes items: tokens, or others, which are taken in one commit.
+/// Takes items that are all tokens, or of which none is a token; those are taken in one commit.
 async fn take(control: &Control, partition: Partition, items: &[Due]) -> Result<(), Error> {
     let token = |item: &Due| match item {
         Due::Token(id) => Some(id.clone()),
@@ -250,7 +250,8 @@ async fn take(control: &Control, partition: Partition, items: &[Due]) -> Result<
     control.ledger.transact(partition, &[], taking).await
 }
 
-/// Decides about each item, or learns what all of them need, so that it is loaded in one go.
+/// Decides about each item. If records are missing, asks for those of all items, so that they are
+/// loaded together.
 fn for_each<T>(items: &[T], mut decide: impl FnMut(&T) -> Decision<()>) -> Decision<()> {
     let mut missing = Vec::new();
     for item in items {

@@ -6,8 +6,7 @@
 //! takes lanes that are due, posts their first events, and deletes what was delivered. What can't be
 //! delivered for three days is parked until somebody replays it.
 //!
-//! An event has ids and no text of anybody, so that erasing a conversation has nothing to erase
-//! here.
+//! An event has ids and no texts, so that erasing a conversation has nothing to erase here.
 
 mod event;
 mod index;

@@ -14,7 +14,7 @@ use arizuko_proto::duration;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How short a time may be, at least: a shorter one would only be a mistake.
+/// The shortest time that can be set. A shorter one would only be a mistake.
 const SHORTEST_KEPT: Duration = Duration::from_secs(1);
 /// How many conversations one commit makes due, at most.
 const BATCH: u32 = 500;
@@ -28,7 +28,7 @@ pub(crate) struct FolderSettings {
     /// How long frames are kept after the end of their turn.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "stored::option")]
     pub(crate) keep_frames: Option<Duration>,
-    /// While changed settings are applied to what is kept already: how far that is, as the last
+    /// While changed settings are being applied to what is kept: how far that has come, as the last
     /// activity of the conversation that it has reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     applied_to: Option<Time>,
@@ -93,7 +93,7 @@ impl FolderSettings {
         format!("keep_messages {messages}, keep_frames {frames}")
     }
 
-    /// Stores the settings, or nothing if there is nothing to say.
+    /// Stores the settings; deletes their record if all are defaults.
     fn store(&self, tx: &mut Tx<'_>, root: &str) -> Decision<()> {
         if *self == Self::default() {
             tx.delete::<Self>(root);
@@ -169,8 +169,8 @@ pub(crate) fn set(
 }
 
 /// Makes the clean-up of some of the tenant's conversations due, those that were inactive for
-/// longest first: it goes by the settings as they are then. Goes on in another commit if there are
-/// more.
+/// longest first. A clean-up goes by the settings that it finds. If there are more conversations,
+/// another commit goes on.
 pub(crate) fn apply(tx: &mut Tx<'_>, root: &str) -> Decision<()> {
     let item = Due::Folder(root.to_owned());
     let settings = tx.get::<FolderSettings>(root)?;
@@ -244,8 +244,8 @@ mod tests {
         }
     }
 
-    /// Applies settings to a tenant with conversations that were last active at these times, and
-    /// returns how many are made due, and how far that is.
+    /// Applies settings to a tenant with conversations that were last active at these times.
+    /// Returns how many are made due, and how far that has come.
     fn applied(from: u64, scores: &[u64]) -> (usize, Option<Time>) {
         let (limits, mut known) = (Limits::defaults(), Known::default());
         let mut stored = settings(Some(1), None);

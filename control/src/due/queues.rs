@@ -20,7 +20,7 @@ const COUNTED_TURNS: u32 = 1_000;
 const FOLDERS: u32 = 1_000;
 /// How many queues are read at a time.
 const AT_ONCE: usize = 16;
-/// How long an empty queue has had no new turn when its folder is forgotten.
+/// After how long without a new turn the folder of an empty queue is forgotten.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// How long a measurement is reused, so that many readers cost no more than one.

@@ -1,4 +1,4 @@
-//! What happened, as it is kept until it is delivered.
+//! Events as they are kept until they are delivered.
 
 use crate::{
     ids::{ConversationId, EventId, SubscriptionId, TokenId, TurnId},
@@ -108,8 +108,8 @@ impl Record for Event {
     const IS_READ_SOON: bool = false;
 
     fn lifetime(&self, limits: &Limits) -> Option<Duration> {
-        // It waits for others of its conversation for as long again, at most. The last day is for
-        // a clean-up that is late.
+        // It waits for earlier ones of its conversation, for as long again at most. The day is for
+        // a late clean-up.
         let waits = 2 * limits.events.event_retry_for;
         Some(waits + limits.keep_parked_events + Duration::from_secs(86_400))
     }

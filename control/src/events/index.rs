@@ -9,7 +9,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a commit must know of a tenant's subscriptions to tell what becomes an event. A tenant
+/// What a commit reads of a tenant's subscriptions to decide what becomes an event. A tenant
 /// without subscriptions has no index.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]

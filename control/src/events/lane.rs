@@ -37,8 +37,8 @@ impl Record for Lane {
 }
 
 impl Lane {
-    /// Adds an event at the end of a lane, and returns true, unless the lane is full. Most lanes are
-    /// empty, and so don't exist.
+    /// Adds an event at the end of a lane. Returns false, and adds nothing, if the lane is full.
+    /// Most lanes are empty, so they have no record.
     pub(super) fn append(tx: &mut Tx<'_>, id: &LaneId, event: EventId) -> Decision<bool> {
         let lane = tx.get_unlikely::<Self>(id)?;
         let mut lane = lane.unwrap_or(Self { events: Vec::new(), at: tx.now, attempt: 0 });

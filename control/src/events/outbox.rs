@@ -19,7 +19,7 @@ use std::time::Duration;
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// How long a retry waits, at most.
 const LONGEST_RETRY: Duration = Duration::from_secs(3_600);
-/// How long after its receiver's last moment to answer an attempt counts as lost.
+/// How long after the receiver's timeout an attempt counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(30);
 /// How many events of a paused subscription's lane one commit parks, at most.
 const PARKED_AT_ONCE: usize = 100;
@@ -70,7 +70,7 @@ pub(super) struct Job {
     attempt: u64,
 }
 
-/// What the receiver made of an event.
+/// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Receipt {
     Delivered,
@@ -160,7 +160,7 @@ pub(super) fn settle(
     Ok(step)
 }
 
-/// Takes the first event of a lane that still exists. Parks the events of a paused subscription, and
+/// Takes the lane's first event that still exists. Parks the events of a paused subscription, and
 /// forgets those of a deleted one.
 fn next(tx: &mut Tx<'_>, id: &LaneId, mut lane: Lane, mut step: Step) -> Decision<Step> {
     let subscription = tx.get::<Subscription>(&id.subscription)?;
@@ -193,8 +193,8 @@ fn next(tx: &mut Tx<'_>, id: &LaneId, mut lane: Lane, mut step: Step) -> Decisio
     Ok(step)
 }
 
-/// Returns how long the retry after this many failures waits: up to a quarter less or more than its
-/// share, so that lanes that failed together don't come back together.
+/// Returns how long to wait before the retry after this many failures. The wait varies by up to a
+/// quarter, so that lanes that failed together don't come back together.
 fn backoff(tx: &mut Tx<'_>, failures: u32) -> Duration {
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
     let [random] = tx.random();

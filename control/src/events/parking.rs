@@ -1,5 +1,5 @@
-//! Parked events: control has given up to deliver them. They are kept for a while, and are sent
-//! again if somebody replays them.
+//! Parked events: those that control has given up delivering. They are kept for a while, and are
+//! sent again if somebody replays them.
 
 use super::{event::Event, lane::Lane, subscription::Subscription};
 use crate::{
@@ -33,8 +33,8 @@ pub(crate) fn expire(tx: &mut Tx<'_>, id: &EventId) -> Decision<()> {
     Ok(())
 }
 
-/// Lets parked events of a subscription be sent again, after those of their conversations that
-/// wait. Returns how many that are.
+/// Puts parked events of a subscription back into their lanes, behind the events that wait there.
+/// Returns how many had room.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] if there is no such subscription; [`Refusal::Invalid`] if it is paused.

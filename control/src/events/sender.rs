@@ -48,8 +48,8 @@ const AT_ONCE: usize = 256;
 /// How many events of one subscription this control sends at a time. If the last attempt failed, it
 /// is one, so that a receiver that hangs holds up nobody else.
 const OF_ONE: usize = 4;
-/// How long a lane is put off that holds up others of its partition, because its receiver is busy;
-/// because its receiver fails.
+/// How long to put off a lane that holds up others of its partition: because its receiver is busy,
+/// or because its receiver fails.
 const PUT_OFF: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
 /// How long attempts that are under way at shutdown may take.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -187,8 +187,8 @@ impl Sender {
             if let Err(error) = sender.send(partition, &lane).await {
                 let subscription = lane.subscription.as_str();
                 tracing::warn!(subscription, %error, "cannot settle an event, trying again in a minute");
-                // So that a broken record is not tried without a pause. If this fails, too, the
-                // store is out of reach, and no sweep finds the lane.
+                // This keeps a broken record from being tried without a pause. If it fails, too,
+                // the store is out of reach, and no sweep finds the lane.
                 let _ = sender.put_off(partition, &[(lane.clone(), PUT_OFF[1])]).await;
             }
             let mut traffic = sender.traffic();

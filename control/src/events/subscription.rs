@@ -16,8 +16,8 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How many events of a deleted subscription one commit deletes, at most, of those that wait and of
-/// those that are parked.
+/// How many waiting events of a deleted subscription one commit deletes, at most, and how many
+/// parked ones.
 const DELETED_AT_ONCE: u32 = 100;
 
 /// Where the events of a folder, and of the folders below it, are posted.
@@ -27,14 +27,14 @@ pub(crate) struct Subscription {
     pub(crate) folder: FolderName,
     pub(crate) url: String,
     pub(crate) kinds: Vec<Kind>,
-    /// What events are signed with, sealed for this id.
+    /// The secret that events are signed with, sealed for this id.
     pub(crate) sealed_secret: String,
     pub(crate) created_at: Time,
     pub(crate) created_by: KeyId,
     /// Since when nothing is sent, because the receiver said that it is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) paused_at: Option<Time>,
-    /// Since when so many events are kept that what happens becomes no event.
+    /// Since when no events are added, because too many are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) full_since: Option<Time>,
 }
@@ -91,7 +91,7 @@ pub(crate) fn create(
     Ok(subscription)
 }
 
-/// Deletes a subscription, and its events soon after. Returns what it was.
+/// Deletes a subscription, and its events soon after. Returns the subscription.
 pub(crate) fn delete(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -109,7 +109,7 @@ pub(crate) fn delete(
     Ok(Some(subscription))
 }
 
-/// Deletes some events of a deleted subscription, and comes again until none is left.
+/// Deletes some events of a deleted subscription. Its due item stays until none is left.
 pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &SubscriptionId) -> Decision<()> {
     let mut is_done = true;
     for set in [names::waiting_events(id), names::parked_events(id)] {
@@ -172,7 +172,7 @@ pub(super) fn set_full(tx: &mut Tx<'_>, id: &SubscriptionId, is_full: bool) -> D
 }
 
 impl Subscription {
-    /// Stores a change of what the subscription gets.
+    /// Stores the subscription, and in the index whether it gets new events.
     fn store(&self, tx: &mut Tx<'_>) -> Decision<()> {
         let root = self.folder.root();
         let mut index = tx.get::<Index>(root)?.unwrap_or_default();

@@ -20,7 +20,8 @@ const fn v4(a: u8, b: u8, c: u8, prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, 0), prefix)
 }
 
-/// What isn't public in IPv4, by IANA's registry of special addresses, and multicast.
+/// The addresses of IPv4 that aren't public: those in IANA's registry of special ones, and
+/// multicast.
 const NOT_PUBLIC_V4: [Ipv4Net; 15] = [
     v4(0, 0, 0, 8),
     v4(10, 0, 0, 8),
@@ -45,7 +46,7 @@ const fn v6(a: u16, b: u16, prefix: u8) -> Ipv6Net {
 
 /// All public addresses of IPv6. Those that hold an IPv4 address (mapped, NAT64) are not among them.
 const PUBLIC_V6: Ipv6Net = v6(0x2000, 0, 3);
-/// What of [`PUBLIC_V6`] isn't public: Teredo and other protocols, documentation, 6to4.
+/// The parts of [`PUBLIC_V6`] that aren't public: Teredo and other protocols, documentation, 6to4.
 const NOT_PUBLIC_V6: [Ipv6Net; 4] =
     [v6(0x2001, 0, 23), v6(0x2001, 0xdb8, 32), v6(0x2002, 0, 16), v6(0x3fff, 0, 20)];
 
@@ -66,14 +67,14 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// Checks a URL that somebody wants to subscribe, and where its name leads to now.
+    /// Checks the URL of a new subscription, and the addresses to which its host resolves now.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for a URL that is not allowed. A name that doesn't resolve is.
+    /// [`Refusal::Invalid`] for a URL that is not allowed. A name that doesn't resolve is allowed.
     pub(crate) async fn check(self, text: &str) -> Result<(), Refusal> {
         let url = self.parse(text)?;
         let host = url.host_str().unwrap_or_default();
-        // Sending looks the name up again, and goes only where it may.
+        // The sender looks the name up again, and connects only to allowed addresses.
         match self.look_up(host).await {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Err(Refusal::Invalid(error.to_string()))
@@ -113,7 +114,7 @@ impl Targets {
         self.private || is_public(address)
     }
 
-    /// Returns the addresses of a name that may be connected to.
+    /// Returns those of a name's addresses that are allowed.
     async fn look_up(self, name: &str) -> io::Result<Vec<SocketAddr>> {
         let found: Vec<_> = lookup_host((name.trim_matches(['[', ']']), 0)).await?.collect();
         let any = !found.is_empty();

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 /// The Content-Type of a CloudEvent in structured mode.
 pub(super) const CONTENT_TYPE: &str = "application/cloudevents+json";
-/// What a secret begins with, by which people and scanners recognise it.
+/// The beginning of a secret, by which people and scanners recognise it.
 const SECRET_PREFIX: &str = "whsec_";
 
 /// Returns the body of an event. It is the same in each attempt.
@@ -42,7 +42,7 @@ pub(crate) fn secret(random: [u8; 32]) -> String {
     format!("{SECRET_PREFIX}{}", BASE64.encode(random))
 }
 
-/// Returns the headers that name and sign a body; `None` if this is no secret.
+/// Returns the headers that name and sign a body; `None` if `secret` isn't one.
 pub(super) fn headers(
     secret: &[u8],
     id: &str,

@@ -123,7 +123,7 @@ impl Service {
         Ok(sessions)
     }
 
-    /// Returns what happens in the folders that have a session or a turn that waits.
+    /// Returns the status of each folder that has a session or a waiting turn.
     async fn folders(&self, sessions: &[v1::AgentSession]) -> Result<Vec<v1::FolderStatus>, Error> {
         let mut folders = BTreeMap::<String, v1::FolderStatus>::new();
         for session in sessions {

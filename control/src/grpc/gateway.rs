@@ -357,7 +357,7 @@ impl Service {
     }
 }
 
-/// Names the records that a call about a token reads, as far as it is known.
+/// Names the records that a call about a token reads, as far as they are known.
 fn expected(id: &TokenId, hint: Option<&Token>) -> Vec<String> {
     let index = hint.map(|token| route::Index::name(token.folder.root()));
     [Token::name(id)].into_iter().chain(index).collect()

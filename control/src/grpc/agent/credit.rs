@@ -6,7 +6,7 @@ use arizuko_proto::telemetry::metrics::Share;
 /// How many turns an agent's credit holds, at most.
 const MOST: u32 = 10_000;
 
-/// The credit of one agent, which is also a part of the gauge of all agents' credit.
+/// The credit of one agent, which also counts in the gauge of all agents' credit.
 pub(super) struct Credit {
     turns: u32,
     counted: Share,

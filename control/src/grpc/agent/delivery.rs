@@ -14,8 +14,8 @@ use crate::{
 use arizuko_proto::v1;
 use tokio::try_join;
 
-/// How many bytes a Turn has at most of messages that earlier agents wrote in it. `docs/agents.md`
-/// tells agents how large a Turn can be.
+/// How many bytes of earlier agents' messages a Turn carries, at most. `docs/agents.md` tells
+/// agents how large a Turn can be.
 const SAID_BYTES: usize = 768 << 10;
 /// How many bytes of observed messages a Turn has at most. If the newest message alone is larger,
 /// the Turn has only that one.

@@ -45,7 +45,7 @@ pub(super) struct Follower {
 /// Where a conversation's log ends, and where the frames of its oldest open turn begin.
 struct Extent {
     end: u64,
-    /// The last seq before them; `end` if no turn is open.
+    /// The last seq before the frames of the oldest open turn; `end` if no turn is open.
     before_open: u64,
 }
 

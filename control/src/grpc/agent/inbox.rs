@@ -41,7 +41,7 @@ pub(super) struct InboxView {
     recheck: Interval,
 }
 
-/// What an inbox shows, without what follows from it.
+/// The ids and names that an inbox shows. The rest of it follows from these.
 #[derive(PartialEq)]
 struct Listed {
     /// The turns, with their places in the queue.
@@ -61,7 +61,8 @@ struct Holder {
 }
 
 impl Listed {
-    /// Returns the name of who has a conversation, and the id of the turn that they hold.
+    /// Returns the name of a conversation's holder, and the id of the turn that they hold; empty if
+    /// there is none.
     fn holder(&self, conversation: &ConversationId) -> (String, String) {
         let holder = self.holders.get(conversation);
         let turn = holder.and_then(|holder| holder.turn.as_ref());

@@ -25,7 +25,7 @@ pub(super) struct Milestones {
 }
 
 impl Milestones {
-    /// Begins the spans of what the agent says.
+    /// Begins the spans of the milestones in what the agent says.
     pub(super) async fn of(
         control: &Control,
         partition: Partition,

@@ -62,7 +62,8 @@ impl Said {
     }
 }
 
-/// Whether a message whose number is `seq` follows the frames directly. Nothing follows a handoff.
+/// Whether a message whose number is `seq` follows the frames directly. Nothing follows a handoff,
+/// or frames that fill a commit.
 fn may_follow(append: &Append, seq: u64) -> bool {
     let next = append.seq.checked_add(append.frames.len() as u64);
     next == Some(seq)

@@ -70,7 +70,8 @@ pub(super) async fn serve(
                 }
                 // The connection broke. The agent may come back within the lease.
                 Ok(Err(_)) => return Ok(()),
-                // Without this, an agent that hangs would keep a stream that no limit counts.
+                // The lease is over. An agent that hangs must not keep a stream that no limit
+                // counts.
                 Err(_) => return Err(Refusal::SessionOver.into()),
             },
             wake = stream.notices.next() => {

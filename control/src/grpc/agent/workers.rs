@@ -100,7 +100,7 @@ impl Workers {
             let _ = queue.try_send(message);
             drop(queue);
             let ended = self.worker.clone().run(attempt, messages).await?;
-            // An agent may repeat its Finish as often as it wants.
+            // Remember it once: an agent may repeat its Finish as often as it wants.
             if let Some(ended) = ended.filter(|ended| !self.ended.contains(ended)) {
                 self.remember(ended);
             }

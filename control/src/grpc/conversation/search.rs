@@ -60,8 +60,8 @@ impl<'a> Search<'a> {
     }
 
     /// Searches the first conversation's turns before a seq, or all turns if the seq is 0, the
-    /// newest first. The other conversations are those that are most likely searched next: they are
-    /// read along if all are short, since each read of the store costs far more than a search.
+    /// newest first. The other conversations are likely searched next: those that are short are
+    /// read along, since each read of the store costs far more than a search.
     pub(super) async fn run(
         &mut self,
         control: &Control,
@@ -130,7 +130,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Reads the messages of some turns: of each its own and its reply's.
+    /// Reads the messages of turns: each turn's own message, and those of its reply.
     async fn texts(
         &mut self,
         control: &Control,

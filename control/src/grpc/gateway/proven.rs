@@ -1,4 +1,4 @@
-//! Gives the senders of messages that are not proven a challenge to solve.
+//! Gives a challenge to senders whose messages have no valid proof of work.
 
 use crate::{
     control::Control,

@@ -94,7 +94,7 @@ pub(super) async fn frames(
         }
     }
     let log = names::log(&turn.conversation);
-    // Later turns' frames follow, as many as the conversation has.
+    // The log goes on with the frames of later turns, which must not be read.
     let last = turn.end().map_or(u64::MAX, |end| end.last_seq);
     let (mut frames, mut read) = (Vec::new(), turn.before_reply());
     while read < last {

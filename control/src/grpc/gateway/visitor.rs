@@ -68,7 +68,7 @@ impl Control {
         Identity::verify(jwt, &keys, &token.id, now).map(Some)
     }
 
-    /// Lists the conversations of a visitor for whom the site vouches, the last one first.
+    /// Lists the conversations of a visitor for whom the site vouches, the most recent first.
     pub(super) async fn conversations_of_visitor(
         &self,
         access: &Access,
