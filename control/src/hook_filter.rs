@@ -91,7 +91,7 @@ fn scalar(body: &[u8], pointer: &str) -> Option<String> {
     found
 }
 
-/// What is left of a pointer.
+/// The segments of a pointer that are still to be followed.
 struct Pointer<'a>(&'a [String]);
 
 impl<'de> DeserializeSeed<'de> for Pointer<'_> {

@@ -321,7 +321,7 @@ pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &KeyId) -> Decision<O
 }
 
 /// Whether there is a live key of `role`, not counting `besides`. `role` must not be an agent's:
-/// only the keys of other roles are in this partition.
+/// agents' keys are spread over the partitions, all others are in partition 0.
 pub(crate) fn has_live(tx: &mut Tx<'_>, role: &Role, besides: Option<&KeyId>) -> Decision<bool> {
     let members = tx.all_members(&names::keys())?;
     let without_folder = members.into_iter().filter(|member| member.folder.is_empty());

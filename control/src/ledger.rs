@@ -139,8 +139,8 @@ impl Ledger {
         Ok(self.decide_and_commit(&command, decide).await?.0)
     }
 
-    /// The same, but doesn't wait for the replicas that must have the commit: nobody may learn of
-    /// it before the [`Cover`] is over.
+    /// Like [`Self::transact`], but doesn't wait for the replicas that must have the commit. Nobody
+    /// may learn of it before the [`Cover`] resolves.
     pub(crate) async fn transact_early<T: Send>(
         &self,
         partition: Partition,

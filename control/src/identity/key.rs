@@ -24,7 +24,7 @@ use x509_cert::{
 
 /// How many keys a link has, at most: the new one and, during a change, the old one.
 const MAX_KEYS: usize = 2;
-/// How many bytes a secret has, at least: as many as its signatures.
+/// How many bytes a secret has. The least is the length of its signatures.
 const SECRET_BYTES: RangeInclusive<usize> = 32..=512;
 const MAX_PEM: usize = 4_096;
 /// How many bytes a public RSA key of 2,048 bits has.

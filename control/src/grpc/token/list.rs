@@ -30,7 +30,7 @@ const LOOKED_AT: usize = 10_000;
 /// Where a token stands in a list: the time when it was issued, and its name in the set of tokens.
 type Place = (u64, String);
 
-/// Tokens that a request names, besides the caller's reach.
+/// Which tokens a request selects. The caller's reach is checked apart.
 struct Selection {
     /// `None`: the tokens of all partitions.
     partition: Option<Partition>,

@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
     /// Opens a reader at the gateway's cursor.
     ///
     /// # Errors
-    /// A refusal of the token or of what is to be watched; [`Refusal::PastRetention`] if frames
+    /// A refusal of the token, or of the turn or conversation; [`Refusal::PastRetention`] if frames
     /// that the gateway lacks are no longer kept.
     pub(super) async fn open(control: &'a Control, subscribe: Subscribe) -> Result<Self, Error> {
         let access = Access::parse(subscribe.access, control.partitions)?;
