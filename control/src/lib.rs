@@ -143,7 +143,7 @@ impl Server {
 }
 
 impl OpenServer {
-    /// Whether control accepts a key. A revoked key, for example, is not accepted.
+    /// Whether control accepts a key: not one that is unknown, expired or revoked.
     ///
     /// # Errors
     /// When the store is out of reach.
@@ -158,8 +158,8 @@ impl OpenServer {
     /// grace period to end.
     ///
     /// # Errors
-    /// When the task that takes due items ends, when a newer arizuko has upgraded the store, when
-    /// the store was emptied, or when it can't be closed.
+    /// When the task that takes due items or the one that sends events ends, when a newer arizuko
+    /// has upgraded the store, when the store was emptied, or when it can't be closed.
     pub async fn serve(
         self,
         listener: TcpListener,

@@ -16,7 +16,7 @@ const MAX_STARTER_CHARS: usize = 100;
 const MAX_PLACEHOLDER_CHARS: usize = 100;
 const MAX_PRESENCE_CHARS: usize = 100;
 const MAX_AWAY_CHARS: usize = 300;
-/// The length that RFC 5646 asks for at least.
+/// RFC 5646 asks programs to take tags of this length at least.
 const MAX_LANGUAGE_BYTES: usize = 35;
 const MAX_URL_BYTES: usize = 500;
 const MAX_LOGO_BYTES: u32 = 64 << 10;

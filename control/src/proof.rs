@@ -1,6 +1,6 @@
 //! Proof of work: a puzzle that a visitor's computer solves before a message is taken, if the link
-//! asks for it. One message costs a moment, a flood costs a computer. `turn/proof.rs` says when it
-//! is asked for.
+//! asks for it. It costs a visitor a moment, and a flood much computing. `turn/proof.rs` says when
+//! it is asked for.
 //!
 //! The scheme is ALTCHA's, version 2: find the counter by which PBKDF2 derives a key that begins as
 //! the challenge says. Control makes a challenge from random bytes and signs it. So it stores
@@ -58,7 +58,8 @@ pub(crate) struct Challenge {
     signature: String,
 }
 
-/// The parameters of a challenge. What is signed is their JSON, sorted by name as the fields are.
+/// The parameters of a challenge. Control signs their JSON, which has the order of the fields: by
+/// name.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Parameters {
@@ -113,7 +114,7 @@ impl ProofKey {
         Challenge { signature: self.sign(&parameters.signed()), parameters }
     }
 
-    /// Returns the nonce of the challenge that is solved.
+    /// Returns the nonce of the challenge that `proof` solves.
     ///
     /// # Errors
     /// `proof` is not a solution, or its challenge can't be accepted now.

@@ -60,8 +60,8 @@ pub(crate) fn wake(tx: &mut Tx<'_>, folder: &FolderName) {
     tx.publish(names::queue_topic(folder), "changed");
 }
 
-/// Whether nobody is attached to the folder. Only for what people read: the commit doesn't depend
-/// on it.
+/// Whether nobody is attached to the folder. The answer is only for people to read: no commit
+/// depends on it.
 pub(crate) fn is_unattended(tx: &Tx<'_>, folder: &FolderName) -> Decision<bool> {
     Ok(tx.members(&names::present(folder), 0..=u64::MAX, 1)?.is_empty())
 }

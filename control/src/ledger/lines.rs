@@ -4,7 +4,7 @@ use crate::store::Partition;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// How many lines there are. Records that share one only wait for each other.
+/// How many lines there are. Records that share a line wait for each other, which does no harm.
 const LINES: usize = 64;
 
 /// First come, first served: tokio's mutex is fair.

@@ -157,7 +157,8 @@ impl Ledger {
         found.ok_or_else(|| Error::Internal("the store answered nothing".to_owned()))
     }
 
-    /// Loads the lowest members of one set in each of these partitions: at most `limit` of each, with one of these `scores`; see [`Store::gather`](store::Store::gather).
+    /// Loads the lowest members of one set in each of these partitions: at most `limit` of each,
+    /// with scores in `scores`; see [`Store::gather`](store::Store::gather).
     pub(crate) async fn gather<M: From<String>>(
         &self,
         set: &Set<M>,

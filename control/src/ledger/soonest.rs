@@ -1,8 +1,8 @@
 //! When something is next due in each partition, as far as this control knows: a sweep reads only
 //! the partitions in which something is due.
 //!
-//! What this control commits, it knows. What another control commits, that control takes, too; if
-//! it died, the next look at all partitions finds it.
+//! A control knows what it has committed itself. What another control has made due, that control
+//! takes; if it died, the next look at all partitions finds the item.
 
 use super::{Error, Ledger};
 use crate::{

@@ -6,7 +6,7 @@ use crate::ids::{EventId, SubscriptionId};
 use std::fmt;
 
 /// The events of one conversation for one subscription, which are sent in order. The conversation
-/// has its public id, since this one may be in a log.
+/// has its public id, since a lane's id may be logged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LaneId {
     pub(crate) subscription: SubscriptionId,

@@ -70,8 +70,8 @@ impl From<String> for Due {
     }
 }
 
-/// A token's or key's id with its folder, so that a listing of one folder reads no records of other
-/// folders.
+/// The id of a token, key or subscription with its folder, so that a listing of one folder reads no
+/// records of other folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InFolder {
     /// Empty for keys that are not agents'.

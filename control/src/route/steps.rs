@@ -54,7 +54,7 @@ fn end(tx: &mut Tx<'_>, route: &Route) -> Decision<Option<(String, Duration)>> {
     let shorter: Vec<&str> = beginnings(&route.prefix).skip(1).collect();
     tx.expect(shorter.iter().map(|prefix| Route::name(prefix)))?;
     for prefix in shorter {
-        // A route that only some tokens have may not apply to this one's.
+        // A route for some tokens only may not apply to the tokens of this one.
         if let Some(Route { give_up: Some(give_up), only: None, .. }) = tx.get::<Route>(prefix)? {
             return Ok(Some((prefix.to_owned(), give_up.after)));
         }

@@ -19,7 +19,7 @@ pub(crate) struct RouteChange {
     pub(crate) after: Option<Route>,
 }
 
-/// Sets a prefix's route, or only its `fields` unless they are empty. Returns the new route.
+/// Sets a prefix's route, or only `fields` of it if there are any. Returns the new route.
 pub(crate) fn set(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -49,7 +49,7 @@ pub(crate) fn set(
     Ok(after)
 }
 
-/// Deletes a prefix's route; returns what it was.
+/// Deletes a prefix's route, and returns it.
 pub(crate) fn delete(tx: &mut Tx<'_>, caller: &Caller, prefix: &str) -> Decision<Option<Route>> {
     jid::root(prefix)?;
     let before = tx.get::<Route>(prefix)?;
