@@ -1,5 +1,5 @@
-//! Seals what control must keep secret and read again: the secrets with which webhooks' senders
-//! and control's own events are signed.
+//! Seals secrets that control must read again: those that sign webhooks' deliveries and control's
+//! own events, and the keys that check visitors' JWTs.
 
 use anyhow::anyhow;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};

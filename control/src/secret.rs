@@ -101,7 +101,7 @@ pub(crate) fn partition_of_id(prefix: &str, id: &str, partitions: Partition) -> 
     (digest.len() == ID_BYTES && partition < partitions).then_some(partition)
 }
 
-/// Returns a public id that is made of no secret.
+/// Returns a public id that isn't made from a secret.
 pub(crate) fn id_in_partition(prefix: &str, partition: Partition, bytes: &[u8]) -> String {
     format!("{prefix}{}", encode(partition, bytes))
 }

@@ -146,7 +146,7 @@ impl Own<'_> {
     }
 }
 
-/// Returns the servers that run, and those that were seen in the last ten minutes.
+/// Returns the servers that were seen in the last ten minutes and have not said that they stop.
 pub(crate) async fn list(control: &Control) -> Result<Vec<Running>, Error> {
     let ledger = &control.ledger;
     let listed = begin_of_list(ledger.now())..=u64::MAX;

@@ -1,5 +1,5 @@
-//! Schema 3. What each frame changes is in records of its own. A turn's message and reply are parts
-//! of the turn (`turn:ID#input`). Each state of a turn has only its own fields.
+//! Schema 3. The data that each frame changes is in records of its own. A turn's message and reply
+//! are parts of the turn (`turn:ID#input`). Each state of a turn has only its own fields.
 
 use super::{Change, Step};
 use serde_json::{Error, Value, from_str, json};

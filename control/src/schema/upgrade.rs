@@ -1,4 +1,4 @@
-//! Takes the steps of an upgrade with all records of the store.
+//! Applies the steps of an upgrade to all records of the store.
 
 use super::{AT_ONCE, Change, STEPS, Step};
 use crate::{
@@ -34,7 +34,7 @@ pub(super) async fn upgrade(
     Ok(())
 }
 
-/// Takes a step with all records; returns how many it changed.
+/// Applies a step to all records; returns how many it changed.
 async fn take(store: &dyn Store, step: &Step) -> anyhow::Result<u32> {
     let (sender, mut pages) = mpsc::channel(1);
     let scan = async { Ok(store.scan(step.kinds, sender).await?) };
@@ -55,7 +55,7 @@ async fn take(store: &dyn Store, step: &Step) -> anyhow::Result<u32> {
     Ok(upgraded)
 }
 
-/// Takes a step with one record; returns whether that changed something.
+/// Applies a step to one record; returns whether that changed something.
 async fn upgrade_record(
     store: &dyn Store,
     step: &Step,
@@ -98,8 +98,8 @@ async fn delete(store: &dyn Store, partition: Partition, sets: &[&str]) -> anyho
     Ok(())
 }
 
-/// Makes changes if the record is as it was scanned. Otherwise returns the record as it is now, or
-/// `None` in its place if it is gone.
+/// Commits changes if the record is as it was scanned, and returns `None`. Otherwise returns the
+/// record as it is now; `Some(None)` if it is gone.
 async fn commit(
     store: &dyn Store,
     scanned: &Scanned,

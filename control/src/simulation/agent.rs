@@ -45,7 +45,7 @@ fn delta(text: &str, seq: u64) -> String {
 
 /// The folder of the links.
 pub(super) const HOME: &str = "acme";
-/// The folder to which the agents of another folder hand off.
+/// The folder to which agents of [`HOME`] hand off.
 pub(super) const DESK: &str = "acme/desk";
 
 pub(super) struct Agent {

@@ -40,7 +40,7 @@ pub(super) async fn check(world: &World, history: &History, rng: &mut Rng, parti
     let store = world.store(0).expect("all controls run");
     let sessions = world.servers.model().all::<Session>("session");
     let held = sessions.iter().find(|session| session.name == "holder").expect("it holds a turn");
-    // Written ahead of their time, as commits do.
+    // The items are written before they are due, as commits write them.
     let (due, now, at) = (names::due().name, store.now(), held.expires_at.as_millis());
     let writes = (0..ITEMS).map(|_| {
         let item = Due::Turn(TurnId::new(rng_bytes(rng)));

@@ -1,4 +1,4 @@
-//! Many frames in a short time, while the replica is far away: what vouches for them must keep up.
+//! Many frames in a short time, while the replica is far away: the WAITs for it must keep up.
 
 use super::{
     held::{Held, hold},
@@ -66,7 +66,7 @@ pub(super) async fn check(world: &World, history: &History, rng: &mut Rng) {
             let _ = requests.send(AttachRequest { message: Some(Said::Append(append)) }).await;
             sleep(EVERY).await;
         }
-        // Its end would end the stream, and with it the session.
+        // Dropping `requests` would end the stream, and with it the session.
         sender.closed().await;
     });
     let (mut read, mut worst) = (0, Duration::ZERO);

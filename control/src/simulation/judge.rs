@@ -95,8 +95,8 @@ fn partition(partitions: Partition) -> Partition {
     FolderName::parse(HOME).expect("a folder").partition(partitions)
 }
 
-/// Checks that the log has no gaps, that the reader had the same, and that the messages are in the
-/// order in which the visitor sent them, each once.
+/// Checks that the log has no gaps, that the readers had all of it, and that the messages are in
+/// the order in which the visitor sent them, each once.
 fn check_log(
     history: &History,
     conversation: &str,
