@@ -110,9 +110,9 @@ pub(crate) enum Guard {
     /// The counter stays at or below `most` when `by` is added to it. A new counter is 0.
     Room { counter: String, by: u64, most: u64 },
     /// The bucket has room for one more, by the generic cell rate algorithm: `burst` at once, then
-    /// one every `interval` milliseconds. If the batch is applied, there is room for one less. After
-    /// the clock went back by more than 10 s, a bucket from before that counts as unused. The guards
-    /// of one bucket may have bursts of which the smallest is at least half of the largest.
+    /// one every `interval` milliseconds. If the batch is applied, there is room for one less.
+    /// After the clock went back by more than 10 s, a bucket from before that counts as unused. The
+    /// guards of one bucket may differ in `burst`, up to a factor of two.
     Rate { bucket: String, interval: Millis, burst: u32 },
     /// The sender has taken no more than its share of a bucket. `taken` counts what the sender has
     /// taken, up to `most`, and forgets one every `forget` milliseconds. Its count must be at most

@@ -227,7 +227,7 @@ async fn watch_queues(store: Arc<Redis>, history: History) {
     history.breach(&format!("{} callers and messages wait for replicas", store.queued()));
 }
 
-/// Returns what connects controls to Redis. A host that is gone doesn't answer.
+/// Returns the function that connects controls to Redis. A host that is gone doesn't answer.
 fn link(network: Network) -> Box<Link> {
     Box::new(move |address| {
         let network = network.clone();

@@ -74,7 +74,7 @@ impl Model {
         found.map(|(_, (record, _))| parse(record).expect("a record is JSON")).collect()
     }
 
-    /// Whether anything has this text in its name.
+    /// Returns the names of records, sets and logs that contain this text.
     pub(crate) fn names(&self, text: &str) -> Vec<String> {
         let state = self.state();
         let records = state.records.keys();
@@ -88,7 +88,7 @@ impl Model {
         members.len()
     }
 
-    /// Applies a batch. What it publishes is the caller's to deliver.
+    /// Applies a batch. The caller delivers what it publishes.
     pub(crate) fn apply(&self, batch: &Batch) -> Commit {
         let (mut state, now) = (self.state(), self.now());
         state.records.retain(|_, (_, collect_at)| collect_at.is_none_or(|at| now <= at));

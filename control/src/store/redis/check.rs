@@ -1,4 +1,5 @@
-//! Checks that Redis is new enough and allows all commands that arizuko needs, before something depends on them.
+//! Checks that Redis is new enough and allows all commands that arizuko needs, before they are
+//! needed.
 
 use super::{
     Redis,

@@ -329,7 +329,8 @@ impl Keeper {
         }
     }
 
-    /// Opens a second connection, however long it takes. Once it is open, the server answers.
+    /// Opens a second connection, however long it takes. That it opens shows that the server
+    /// answers.
     async fn connect_beside(&self) -> MultiplexedConnection {
         loop {
             match self.dial().await {
