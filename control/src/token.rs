@@ -29,7 +29,7 @@ pub(crate) use options::{Field, Options};
 
 /// The prefix of a token's secret: empty, because the secret is a part of a URL.
 pub(crate) const PREFIX: &str = "";
-/// How many bytes of a token's options count for nothing: most tokens have no long texts.
+/// How many bytes of a token's options don't count: most tokens have no long texts.
 const SHORT: u64 = 1 << 10;
 
 /// Whether a token is a chat link's or a webhook's.
@@ -100,8 +100,8 @@ impl Token {
         self.options = Options { name, ..Options::default() };
     }
 
-    /// Counts the token's texts as kept of its tenant, except for the first [`SHORT`] bytes. The
-    /// commit is refused if they have grown and there is no room for them.
+    /// Counts the token's texts among the bytes that are kept of its tenant, without the first
+    /// [`SHORT`] bytes. The commit is refused if they have grown and there is no room for them.
     fn count_texts(&mut self, tx: &mut Tx<'_>) {
         let (root, most) = (self.folder.root(), tx.limits.tenant_bytes);
         let (counter, was) = (names::kept_of_tenant(root), self.kept);

@@ -316,7 +316,7 @@ impl Turn {
 }
 
 impl Turn {
-    /// Tells the tenant's systems that want to know what has happened to the turn.
+    /// Adds an event about the turn for the tenant's own systems that subscribe to it.
     fn add_event(&self, tx: &mut Tx<'_>, kind: EventKind, more: &[(&str, &str)]) -> Decision<()> {
         let jid = [("jid", self.origin.jid.as_str())];
         events::add(

@@ -134,7 +134,8 @@ fn close(
     add_event(tx, turn, ending.outcome)
 }
 
-/// Tells the tenant's systems that want to know. A message that no agent was to answer is no event.
+/// Adds the event of the turn's end for the tenant's own systems. A message that no agent was to
+/// answer makes no event.
 fn add_event(tx: &mut Tx<'_>, turn: &Turn, outcome: Outcome) -> Decision<()> {
     let kind = match outcome {
         Outcome::Done => Kind::TurnDone,

@@ -30,7 +30,7 @@ pub(crate) struct Input {
     /// Who the visitor is; `None` if nobody vouches for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) identity: Option<Identity>,
-    /// Where the visitor wrote, as they say.
+    /// The page from which the visitor wrote, as the page itself says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) page: Option<Page>,
     pub(crate) plan: Plan,
@@ -75,7 +75,7 @@ pub(crate) struct Post {
     pub(crate) credentials: Vec<Header>,
     /// The rest of a webhook's request. `None` for a chat.
     pub(crate) request: Option<HookRequest>,
-    /// Where the visitor writes, as they say.
+    /// The page from which the visitor writes, as the page itself says.
     pub(crate) page: Option<Page>,
     /// Empty: none.
     pub(crate) idempotency_key: String,
@@ -84,7 +84,7 @@ pub(crate) struct Post {
     /// Empty: unknown.
     pub(crate) client_address: String,
     pub(crate) traceparent: String,
-    /// Whether an operator sends a delivery again, which is then no repeat.
+    /// Whether an operator replays a delivery. A replay is not recognised as a repeat.
     pub(crate) is_replay: bool,
 }
 

@@ -80,7 +80,7 @@ fn count(tx: &mut Tx<'_>, turn: &Turn, thumb: Option<Thumb>, by: i64) {
         None => return,
     };
     let begun = turn.origin.created_at;
-    // The counts of an earlier day are deleted, and nothing would delete this one.
+    // Later, the counts of that day are deleted, and nothing would delete this one.
     if tx.now < begun + Duration::from_secs(u64::from(KEPT_DAYS) * 86_400) {
         tx.count(counted.of(&turn.origin.token, begun.day()), by);
     }

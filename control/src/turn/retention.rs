@@ -133,8 +133,8 @@ pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &ConversationId) -> Decision<()> {
     Ok(())
 }
 
-/// Deletes turns whose messages are past retention, of those without frames; returns when to look
-/// again.
+/// Deletes turns whose frames are trimmed and whose messages are past retention; returns when to
+/// look again.
 fn delete_messages(
     tx: &mut Tx<'_>,
     conversation: &mut Tracked<Conversation>,
