@@ -158,7 +158,7 @@ impl Control {
         folder.partition(self.partitions)
     }
 
-    /// Returns what the URLs of a tenant's links begin with.
+    /// Returns the beginning of the URLs of a tenant's links.
     pub(crate) fn url_of_tenant(&self, root: &str) -> String {
         self.public_url.replace("{root}", root)
     }

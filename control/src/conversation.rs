@@ -59,7 +59,7 @@ pub(crate) struct Conversation {
     /// Who had the conversation before, for the agent of the next turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) handoff: Option<Handoff>,
-    /// What people have noted for those who answer later, the oldest first.
+    /// People's notes for those who answer later, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<Note>,
     /// Messages to deliver as context with the next turn.
@@ -154,7 +154,7 @@ pub(crate) struct Handoff {
     pub(crate) escalated: bool,
 }
 
-/// What a person has noted in a conversation. Neither visitors nor agents get it.
+/// A person's note in a conversation. Neither visitors nor agents get it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Note {
     pub(crate) at: Time,

@@ -236,7 +236,7 @@ async fn put_off(
     control.ledger.transact(partition, &[], later).await
 }
 
-/// Takes items that are all tokens, or of which none is a token; those are taken in one commit.
+/// Takes items, which are all tokens or all something else. Takes the latter in one commit.
 async fn take(control: &Control, partition: Partition, items: &[Due]) -> Result<(), Error> {
     let token = |item: &Due| match item {
         Due::Token(id) => Some(id.clone()),

@@ -1,10 +1,10 @@
-//! Events out: what happens in a tenant's folders is told to the tenant's own systems.
+//! Events out: posts what happens in a tenant's folders to the tenant's own systems.
 //!
-//! A [`Subscription`] says where the events of a folder go. The commit that makes something true
+//! A [`Subscription`] says where the events of a folder go. The commit in which something happens
 //! also writes an [`Event`] for each subscription that wants it, and adds the event to a [`Lane`]:
 //! the events of one conversation for one subscription, which are sent in order. The [`sender`]
-//! takes lanes that are due, posts their first events, and deletes what was delivered. What can't be
-//! delivered for three days is parked until somebody replays it.
+//! takes lanes that are due, posts their first events, and deletes those that were delivered. An
+//! event that can't be delivered for three days is parked until somebody replays it.
 //!
 //! An event has ids and no texts, so that erasing a conversation has nothing to erase here.
 

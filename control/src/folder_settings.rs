@@ -19,7 +19,7 @@ const SHORTEST_KEPT: Duration = Duration::from_secs(1);
 /// How many conversations one commit makes due, at most.
 const BATCH: u32 = 500;
 
-/// What was set for a tenant. A tenant without a record has the defaults.
+/// The settings of a tenant. A tenant without a record has the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FolderSettings {
     /// How long messages are kept after the end of their turn.

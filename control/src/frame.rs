@@ -92,7 +92,7 @@ pub(crate) enum Body {
     Status {
         text: String,
     },
-    /// What the agent calls the conversation.
+    /// The title that the agent gives the conversation.
     Title {
         text: String,
     },

@@ -103,7 +103,7 @@ impl<'de> DeserializeSeed<'de> for Pointer<'_> {
 }
 
 impl Pointer<'_> {
-    /// Takes a scalar, if the pointer ends there.
+    /// Returns a scalar, if the pointer ends there.
     fn take<E>(&self, value: impl fmt::Display) -> Result<Option<String>, E> {
         Ok(self.0.is_empty().then(|| value.to_string()))
     }

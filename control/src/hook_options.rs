@@ -65,8 +65,8 @@ impl HookOptions {
     /// Checks the options.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] if the name of a header is malformed or too long, if the scheme or a filter
-    /// is refused, or if the wait is too short or too long.
+    /// [`Refusal::Invalid`] if the name of a header is malformed or too long, if the scheme or a
+    /// filter is refused, or if the wait is too short or too long.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         if let Some(signature) = &self.signature {
             signature.scheme.check()?;

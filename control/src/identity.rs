@@ -1,5 +1,5 @@
-//! Who a visitor is: what the site that shows a link says in a signed JWT, and what its page says
-//! unsigned.
+//! Who a visitor is, as the site says in a signed JWT, and the page that they write from, as the
+//! page says without a signature.
 
 mod key;
 

@@ -1,9 +1,9 @@
 //! Control: the gRPC service that owns tokens, revocation, conversations, turns and reply frames.
 //!
-//! The domain (`jid`, `key`, `token`, `route`, `conversation`, `frame`, `queue`, `session`, `turn`, `events`)
-//! is pure: it decides in a transaction, and knows neither gRPC nor a store. `grpc` turns protos
-//! into the domain's types and back. `store` keeps records, sets and logs and doesn't know what
-//! they mean.
+//! The domain (`jid`, `key`, `token`, `route`, `conversation`, `frame`, `queue`, `session`, `turn`,
+//! `events`) is pure: it decides in a transaction, and knows neither gRPC nor a store. `grpc` turns
+//! protos into the domain's types and back. `store` keeps records, sets and logs and doesn't know
+//! what they mean.
 
 mod audit;
 mod client_roles;

@@ -73,7 +73,7 @@ impl EncodeLabelValue for CodeLabel {
     }
 }
 
-/// What became of an attempt to deliver an event, or of the event.
+/// The outcome of an attempt to deliver an event, or of the event.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
@@ -165,7 +165,8 @@ impl Metrics {
         }
     }
 
-    /// Sets what waits at `now`. The first folder in `waiting` has waited longest.
+    /// Sets the metrics of the turns that wait at `now`. The first folder in `waiting` has waited
+    /// longest.
     pub(crate) fn set_waiting(&self, waiting: &[Backlog], now: Time) {
         let wait = |since: Time| (now - since).as_secs() as i64;
         self.waiting.set(waiting.iter().map(|waiting| waiting.turns as i64).sum());

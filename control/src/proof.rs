@@ -4,7 +4,8 @@
 //!
 //! The scheme is ALTCHA's, version 2: find the counter by which PBKDF2 derives a key that begins as
 //! the challenge says. Control makes a challenge from random bytes and signs it. So it stores
-//! nothing about a challenge until its solution has bought a message, and then only that it is used.
+//! nothing about a challenge until its solution has bought a message, and then only that it is
+//! used.
 
 use crate::{secret::hex, time::Time};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};

@@ -1,5 +1,5 @@
-//! How many messages each link has refused: counted in memory, and stored in the background, so that
-//! a flood that is refused writes nothing.
+//! How many messages each link has refused: counted in memory, and stored in the background, so
+//! that a flood that is refused writes nothing.
 
 use crate::{
     ids::TokenId,
@@ -24,8 +24,8 @@ const WAITING: usize = 1_000;
 pub(crate) struct Refused(Mutex<BTreeMap<(String, u64), u64>>);
 
 impl Refused {
-    /// Counts a refusal by a limit, a budget or a pause. Others, such as those of unknown links, don't
-    /// count.
+    /// Counts a refusal by a limit, a budget or a pause. Others, such as those of unknown links,
+    /// don't count.
     pub(crate) fn note(&self, token: &TokenId, day: Day, error: &Error) {
         let Error::Refused(
             Refusal::RateLimited { .. }

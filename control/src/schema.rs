@@ -97,9 +97,9 @@ enum Change {
     Add { set: String, member: String, score: u64 },
 }
 
-/// The steps up to schema 5. The later ones change nothing that is stored, but keep programs away: 6 and
-/// 7 those that can't read the frames `rated` and `title`, 8 those that would write no events, 9 those
-/// that would delete messages which a tenant keeps for longer.
+/// The steps up to schema 5. Later schemas change nothing that is stored. They keep older programs
+/// out: 6 and 7 those that can't read the frames `rated` and `title`, 8 those that would write no
+/// events, 9 those that would delete messages that a tenant keeps for longer.
 const STEPS: [Step; 3] = [to_3::STEP, to_4::STEP, to_5::STEP];
 
 /// Brings the store to this program's schema. Returns the store's number of partitions, which is

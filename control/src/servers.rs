@@ -21,7 +21,7 @@ const MOST: u32 = 1_000;
 /// How many characters a name or a version has, at most.
 const MAX_TEXT: usize = 200;
 
-/// What a server is.
+/// Whether a server is a control or a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {

@@ -83,7 +83,7 @@ pub(crate) enum Order {
     HighestFirst,
 }
 
-/// What was found for a [`Read`] of the same variant.
+/// The answer to a [`Read`] of the same variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Record(Option<Record>),
@@ -256,8 +256,8 @@ pub(crate) trait Store: Send + Sync {
     /// Applies a batch.
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError>;
 
-    /// Applies a batch, and doesn't wait for the replicas that must have it: [`Cover`] does. A batch
-    /// that is committed later is covered later.
+    /// Applies a batch, and doesn't wait for the replicas that must have it: [`Cover`] does. A
+    /// batch that is committed later is covered later.
     async fn commit_early(&self, batch: &Batch) -> Result<(Commit, Cover), StoreError> {
         Ok((self.commit(batch).await?, ready(Ok(())).boxed()))
     }

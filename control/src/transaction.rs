@@ -72,7 +72,7 @@ pub(crate) type Decision<T> = Result<T, Stop>;
 #[derive(Default)]
 pub(crate) struct Known(pub(crate) HashMap<Read, Found>);
 
-/// Returns what is remembered of a record, which may be out of date.
+/// Returns a record as this control remembers it, which may be out of date.
 pub(crate) type Hint<'a> = &'a (dyn Fn(&str) -> Option<store::Record> + Sync);
 
 /// A record as the decision leaves it.

@@ -66,7 +66,7 @@ pub(crate) struct Happened<'a> {
     pub(crate) token: &'a TokenId,
     pub(crate) conversation: &'a ConversationId,
     pub(crate) turn: Option<&'a TurnId>,
-    /// What else the receiver is told, by the names in its JSON.
+    /// Further members of the event's JSON, by their names.
     pub(crate) more: &'a [(&'a str, &'a str)],
 }
 

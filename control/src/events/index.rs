@@ -34,7 +34,7 @@ impl Record for Index {
 }
 
 impl Index {
-    /// Returns the subscriptions that want to know what happened in a folder.
+    /// Returns the subscriptions that get events of this kind in a folder.
     pub(super) fn wanting(&self, kind: Kind, folder: &FolderName) -> Vec<SubscriptionId> {
         let wants = |entry: &&Entry| {
             !entry.is_closed && entry.kinds.contains(&kind) && folder.is_within(&entry.folder)

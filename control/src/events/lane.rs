@@ -15,8 +15,8 @@ const MOST: usize = 1_000;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Lane {
     pub(super) events: Vec<EventId>,
-    /// When the first is sent; while it is being sent, when the attempt counts as lost. The score in
-    /// the outbox may differ from this.
+    /// When the first is sent; while it is being sent, when the attempt counts as lost. The score
+    /// in the outbox may differ from this.
     pub(crate) at: Time,
     /// Names the attempt that is under way; 0 if none is.
     #[serde(default, skip_serializing_if = "is_zero")]

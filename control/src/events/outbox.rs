@@ -107,7 +107,7 @@ pub(super) fn take(tx: &mut Tx<'_>, id: &LaneId) -> Decision<Step> {
     next(tx, id, lane, Step::default())
 }
 
-/// Notes what became of an attempt, and takes the lane's next event if `go_on`.
+/// Notes the outcome of an attempt, and takes the lane's next event if `go_on`.
 pub(super) fn settle(
     tx: &mut Tx<'_>,
     id: &LaneId,

@@ -39,7 +39,7 @@ use tracing::Instrument as _;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long after a sweep the next one begins, at least.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
-/// How often control measures what waits.
+/// How often control measures how long events have waited.
 const MEASURED_EVERY: Duration = Duration::from_secs(5);
 /// How many lanes one sweep reads from each end of a partition's outbox.
 const LANES_PER_SWEEP: u32 = 128;
@@ -80,7 +80,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) -> a
         }
     }
     sender.tasks.close();
-    // What is cut off here is sent again.
+    // An attempt that is cut off here is made again.
     let _ = timeout(DRAIN, sender.tasks.wait()).await;
     Ok(())
 }
@@ -96,7 +96,7 @@ struct Sender {
     tasks: TaskTracker,
 }
 
-/// What is being sent.
+/// The lanes that this control is sending.
 #[derive(Default)]
 struct Traffic {
     lanes: HashSet<LaneId>,
@@ -132,7 +132,7 @@ impl Sender {
         Ok(Self { control, client, targets, shutdown, traffic, room, tasks })
     }
 
-    /// Begins to send what is due, as far as there is room.
+    /// Begins to send the lanes that are due, as far as there is room.
     async fn sweep(self: &Arc<Self>) -> Result<(), Error> {
         let (ledger, outbox) = (&self.control.ledger, names::outbox());
         let now = ledger.now().as_millis();
@@ -144,7 +144,8 @@ impl Sender {
         for (partition, mut lanes) in by_partition {
             let is_full = lanes.len() == LANES_PER_SWEEP as usize;
             if is_full {
-                // What became due last comes first, so that a backlog holds up nobody else.
+                // The lanes that became due last come first, so that a backlog holds up nobody
+                // else.
                 let last = ledger.last_members(partition, &outbox, now, LANES_PER_SWEEP).await?;
                 let last = last.into_iter().map(|(lane, _)| lane);
                 let last: Vec<_> = last.filter(|lane| !lanes.contains(lane)).collect();
@@ -303,7 +304,7 @@ impl Sender {
     }
 }
 
-/// Reads what the receiver answers.
+/// Reads the receiver's answer.
 async fn read(mut response: Response) -> Receipt {
     let status = response.status();
     let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -331,7 +332,8 @@ fn cause(error: reqwest::Error) -> String {
     }
 }
 
-/// Returns the seconds since 1970 by this machine's clock, with which the receiver compares its own.
+/// Returns the seconds since 1970 by this machine's clock, with which the receiver compares its
+/// own.
 #[expect(clippy::disallowed_methods, reason = "the time is for the receiver, no decision uses it")]
 fn wall_clock() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()

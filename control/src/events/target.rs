@@ -44,7 +44,8 @@ const fn v6(a: u16, b: u16, prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
 }
 
-/// All public addresses of IPv6. Those that hold an IPv4 address (mapped, NAT64) are not among them.
+/// All public addresses of IPv6. Those that hold an IPv4 address (mapped, NAT64) are not among
+/// them.
 const PUBLIC_V6: Ipv6Net = v6(0x2000, 0, 3);
 /// The parts of [`PUBLIC_V6`] that aren't public: Teredo and other protocols, documentation, 6to4.
 const NOT_PUBLIC_V6: [Ipv6Net; 4] =

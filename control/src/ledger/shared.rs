@@ -1,8 +1,8 @@
 //! Reads that many callers ask for at the same time, sent once.
 //!
 //! Every call of a gateway reads its key afresh, and most calls look for an agent in the same few
-//! folders. A caller joins the read that is sent next, never one that is under way: what it gets
-//! was read after it asked.
+//! folders. A caller joins the read that is sent next, never one that is under way, so that its
+//! answer is read after it asked.
 
 use crate::store::{Found, Partition, Read, Store, StoreError};
 use std::{

@@ -1,4 +1,4 @@
-//! The names of what control keeps about folders.
+//! The names of records about folders.
 
 use crate::jid::FolderName;
 

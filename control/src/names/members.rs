@@ -20,7 +20,7 @@ pub(crate) enum Due {
     Token(TokenId),
     /// A key's expiry.
     Key(KeyId),
-    /// The deletion of what was counted of a link in a day.
+    /// The deletion of a link's counts of a day.
     Day(TokenId, Day),
     /// The deletion of an event that was parked.
     Event(EventId),

@@ -1,4 +1,4 @@
-//! The names of what is kept of single visitors of a link.
+//! The names of records and sets about single visitors of a link.
 
 use super::Set;
 use crate::{

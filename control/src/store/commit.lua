@@ -3,7 +3,7 @@
 -- script before its first write if it cannot write at all (OOM, NOREPLICAS, READONLY). What could
 -- fail later is checked before the first write, so that no batch is applied by halves.
 --
--- Most of Redis's work for a message is this script, so it has few calls and makes few functions.
+-- This script is most of Redis's work for a message, so it makes few calls and few functions.
 --
 -- KEYS: the guarded records, then the buckets and counters, then all others.
 -- ARGV: now, version, the numbers of guarded records and of buckets and counters, the records'
@@ -229,7 +229,8 @@ while at <= last do
     call('RPUSH', name, seq .. ' ' .. ARGV[at + 3])
     at = at + 4
   elseif letter == 'e' then
-    -- add to a fair queue, as fair.rs explains: queue, rounds, length, last round, member, flow, group
+    -- add to a fair queue, as fair.rs explains: queue, rounds, length, last round, member, flow,
+    -- group
     local rounds, length, last_round = key(2), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
     local member, flow, group = ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
     local current, next_of_flow, next_of_group = 0, 0, 0

@@ -51,7 +51,7 @@ pub(crate) struct Reading {
 /// A clock that follows another one.
 pub(super) struct SteadyClock(Mutex<Steady>);
 
-/// What a [`SteadyClock`] knows. The caller says what the uptime is.
+/// The state of a [`SteadyClock`]. Its callers pass the uptime.
 pub(crate) struct Steady {
     /// This clock minus the uptime.
     ours: i64,

@@ -19,7 +19,6 @@ pub(crate) const BATCH: usize = 16;
 
 /// A change of tokens.
 pub(crate) struct Edit {
-    /// What to change.
     pub(crate) fields: Vec<&'static Field>,
     /// The new values.
     pub(crate) options: Options,

@@ -1,4 +1,4 @@
-//! What a token can be issued with, and what of it can be changed later.
+//! The options of a token, and which of its fields can be changed later.
 
 use super::Kind;
 use crate::{

@@ -28,7 +28,7 @@ pub(super) fn limit_rates(tx: &mut Tx<'_>, token: &Token, visitor: Option<&Visit
     let own = &token.options.limits;
     let all = rate_of_link(limits, token.kind, own);
     if proof == Proof::IfBusy {
-        // Only messages with a proof may use the second half of what the link takes.
+        // Only messages with a proof may use the second half of the link's limits.
         let refusal = || Refusal::NotProven(Fault::Missing);
         let half = limits.link_turns.div_ceil(2);
         tx.limit_members(&names::open_turns(&token.id), 0_u64, half, refusal());

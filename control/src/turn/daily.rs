@@ -1,5 +1,4 @@
-//! What is counted for each link and each day of UTC: for the link's budgets, and for its owner to
-//! read.
+//! The counts of each link and each day of UTC: for the link's budgets, and for its owner to read.
 
 use super::Turn;
 use crate::{
@@ -67,7 +66,7 @@ impl Counted {
     }
 }
 
-/// Schedules the deletion of what is counted for a link and a day: [`KEPT_DAYS`] after the day.
+/// Schedules the deletion of a link's counts of a day: [`KEPT_DAYS`] after the day.
 pub(crate) fn begin(tx: &mut Tx<'_>, token: &TokenId, day: Day) {
     let kept = Duration::from_secs(u64::from(KEPT_DAYS) * 86_400);
     tx.schedule(&Due::Day(token.clone(), day), day.end() + kept);
@@ -86,7 +85,7 @@ pub(super) fn count_end(tx: &mut Tx<'_>, turn: &Turn, outcome: Outcome) {
     }
 }
 
-/// Deletes what was counted of a link in a day.
+/// Deletes a link's counts of a day.
 pub(crate) fn forget(tx: &mut Tx<'_>, token: &TokenId, day: Day) -> Decision<()> {
     for what in Counted::ALL {
         tx.delete_count(what.of(token, day));

@@ -130,9 +130,9 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Returns the turns of the observed messages to deliver with `turn`: first those of the folder's
-    /// webhooks that its holder may see, then the conversation's own, each from the oldest to the
-    /// newest.
+    /// Returns the turns of the observed messages to deliver with `turn`: first those of the
+    /// folder's webhooks that its holder may see, then the conversation's own, each from the oldest
+    /// to the newest.
     pub(crate) fn turns(&self, turn: &Turn) -> Vec<TurnId> {
         let own = self.conversation.turns();
         match turn.sees_all_webhooks() {

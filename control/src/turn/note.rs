@@ -17,8 +17,8 @@ const MAX_TEXT: usize = 1_000;
 /// oldest are dropped first.
 const MOST: usize = 20;
 
-/// Adds a note to a conversation of the folder, as [`reassign::of_folder`] finds it. A repeat of the
-/// last note adds nothing.
+/// Adds a note to a conversation of the folder, as [`reassign::of_folder`] finds it. A repeat of
+/// the last note adds nothing.
 pub(crate) fn add(
     tx: &mut Tx<'_>,
     folder: &FolderName,

@@ -22,8 +22,8 @@ use crate::{
 use std::time::Duration;
 
 /// How long a turn stays out of the queue at least, after its agent did not accept it or rejected
-/// it, so that it doesn't return to that agent at once. A person gets only turns that they claim, so
-/// a turn that a person rejects doesn't wait.
+/// it, so that it doesn't return to that agent at once. A person gets only turns that they claim,
+/// so a turn that a person rejects doesn't wait.
 pub(super) const REDELIVERY_DELAY: Duration = Duration::from_secs(1);
 /// How many bytes of an agent's error, detail or reason are kept, at most.
 const MAX_SENTENCE: usize = 1_000;

@@ -21,7 +21,8 @@ const SAID_BYTES: usize = 768 << 10;
 /// the Turn has only that one.
 const OBSERVED_BYTES: usize = 1 << 20;
 
-/// Builds the message that delivers a turn. Returns `None` if this attempt no longer holds the turn.
+/// Builds the message that delivers a turn. Returns `None` if this attempt no longer holds the
+/// turn.
 pub(super) async fn read(
     control: &Control,
     partition: Partition,

@@ -88,7 +88,7 @@ impl Follower {
         Ok(ReceiverStream::new(responses))
     }
 
-    /// Sends what happens, until it fails.
+    /// Sends frames, and changes of the conversation, until something fails.
     async fn run(
         &self,
         first: Response,
@@ -129,7 +129,7 @@ impl Follower {
     /// Sends the frames after a seq, and returns the last one's.
     async fn send_frames(&self, mut seq: u64, sender: &Sender) -> Result<u64, Error> {
         loop {
-            // Reads only what there is room for.
+            // Reads a page only once there is room to send it.
             let Ok(room) = sender.reserve().await else { return Ok(seq) };
             let log = names::log(&self.conversation);
             let entries = self.control.ledger.entries(self.partition, log, seq, PAGE).await?;

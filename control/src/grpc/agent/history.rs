@@ -75,7 +75,8 @@ async fn read_turns<'a>(
     )?;
     let kept = found.into_iter().zip(inputs).zip(replies);
     let messages = kept.filter_map(|((turn, input), reply)| {
-        // No agent ever sees a message that its route dropped, or one that the visitor has replaced.
+        // No agent ever sees a message that its route dropped, or one that the visitor has
+        // replaced.
         let was_dropped =
             |turn: &Turn| turn.end().is_some_and(|end| end.outcome == Outcome::Dropped);
         let turn = turn.filter(|turn| !was_dropped(turn) && turn.superseded_by.is_none())?;

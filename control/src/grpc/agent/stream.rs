@@ -276,8 +276,8 @@ impl AttachStream {
         Ok(())
     }
 
-    /// Delivers a turn, unless the session no longer holds it: the notice of that loss may have come
-    /// before the turn. Returns whether it was delivered.
+    /// Delivers a turn, unless the session no longer holds it: the notice of that loss may have
+    /// come before the turn. Returns whether it was delivered.
     async fn deliver(&mut self, turn: &Turn) -> Result<bool, Error> {
         self.workers.give(turn);
         let reading = delivery::read(&self.control, self.partition, turn, self.history);

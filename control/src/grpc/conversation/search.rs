@@ -61,7 +61,7 @@ impl<'a> Search<'a> {
 
     /// Searches the first conversation's turns before a seq, or all turns if the seq is 0, the
     /// newest first. The other conversations are likely searched next: those that are short are
-    /// read along, since each read of the store costs far more than a search.
+    /// read at the same time, since each read of the store costs far more than a search.
     pub(super) async fn run(
         &mut self,
         control: &Control,

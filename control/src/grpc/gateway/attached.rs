@@ -3,7 +3,7 @@
 
 use crate::{control::Control, jid::FolderName, route, store::Partition, token::Token};
 
-/// What was found in the folder that most likely answers.
+/// Whether an agent was found in the folder that most likely answers.
 pub(super) struct Likely<'a> {
     control: &'a Control,
     /// `None` if nothing is remembered of the token.
@@ -11,8 +11,8 @@ pub(super) struct Likely<'a> {
     attached: bool,
 }
 
-/// Does `work`, and meanwhile looks for an agent that answers the token's messages. `hint` is what
-/// is remembered of the token.
+/// Does `work`, and meanwhile looks for an agent that answers the token's messages. `hint` is the
+/// token as this control remembers it.
 pub(super) async fn meanwhile<'a, T>(
     control: &'a Control,
     partition: Partition,

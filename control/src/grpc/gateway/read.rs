@@ -131,8 +131,8 @@ pub(in crate::grpc) async fn transcript(
 /// Returns the transcript of a turn's frames up to seq `through`.
 ///
 /// # Errors
-/// [`Refusal::TooLarge`] if its messages take more than `most` bytes in memory. Then the rest of the
-/// log is not read.
+/// [`Refusal::TooLarge`] if its messages take more than `most` bytes in memory. Then the rest of
+/// the log is not read.
 pub(super) async fn transcript_within(
     control: &Control,
     partition: Partition,

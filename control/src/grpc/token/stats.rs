@@ -1,4 +1,4 @@
-//! What tokens did, by day.
+//! The counts of tokens, by day.
 
 use super::super::{Service, wire};
 use crate::{
@@ -17,7 +17,7 @@ const DEFAULT_DAYS: u32 = 7;
 const MOST_TOKENS: usize = 100;
 
 impl Service {
-    /// Returns what the tokens did, all together. Ignores tokens that are not live or that the
+    /// Returns the counts of the tokens, added up. Ignores tokens that are not live or that the
     /// caller does not reach.
     pub(super) async fn stats(
         &self,

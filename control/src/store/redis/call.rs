@@ -57,8 +57,8 @@ impl<'a> Call<'a> {
         command
     }
 
-    /// Adds what the script reads in one go, which are the first KEYS: the guarded records with
-    /// their versions, and the buckets and counters.
+    /// Adds the keys that the script reads with MGET, which come first in KEYS: the guarded records
+    /// with their versions, and the buckets and counters.
     fn values(&mut self) {
         let guards = self.batch.guards.iter();
         let guarded = guards.clone().filter_map(|guard| match guard {

@@ -54,7 +54,7 @@ pub(super) enum Role {
     Primary,
 }
 
-/// Takes the messages that a server pushes, at once.
+/// Takes a message that a server pushes, without waiting.
 pub(super) type Pushes = Box<dyn Fn(PushInfo) -> Result<(), TrySendError<PushInfo>> + Send + Sync>;
 
 /// A connection that replaces itself. Clones share it.

@@ -44,7 +44,7 @@ const PASSING: [&str; 9] = [
     "TRYAGAIN",
 ];
 
-/// What rustls says about a certificate that it will not accept until a setting changes.
+/// How rustls describes a certificate that it will not accept until a setting changes.
 const UNTRUSTED: &str = "invalid peer certificate";
 
 /// An error that says what an operator can do about it.

@@ -10,8 +10,8 @@ use std::{
 };
 
 /// The mark (SQLite's `user_version`) in the file itself while the log holds writes that the file
-/// lacks. The log then holds the mark [`WHOLE`]. So the file is marked as lacking something until all
-/// of the log has been moved into it, whichever process does that.
+/// lacks. The log then holds the mark [`WHOLE`]. So the file is marked as lacking something until
+/// all of the log has been moved into it, whichever process does that.
 const LACKING: u32 = 1;
 /// The mark of a file that lacks nothing.
 const WHOLE: u32 = 0;
