@@ -110,7 +110,7 @@ impl Control {
         })
     }
 
-    /// Prepares a store that is open: checks its schema, and stores the first keys.
+    /// Prepares a store that is open: checks or upgrades its schema, and stores the first keys.
     pub(crate) async fn on(
         store: Arc<dyn Store>,
         options: Options,

@@ -42,8 +42,7 @@ mod wire;
 const POST_BYTES: usize = 17 << 20;
 /// The largest message of the calls that carry many frames or many routes, in bytes.
 const LONG_BYTES: usize = 4 << 20;
-/// The largest request of any other call, in bytes: twice the size of a link with the longest
-/// options.
+/// The largest request of any other call, in bytes: a link with the longest options fits.
 const REQUEST_BYTES: usize = 256 << 10;
 /// The largest request for health and reflection, which need no key, in bytes.
 const KEYLESS_BYTES: usize = 4 << 10;

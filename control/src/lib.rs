@@ -181,7 +181,7 @@ impl OpenServer {
         let listening = Listener { service, tls, client_roles, limits, stopping };
         let mut serving = pin!(listening.serve(listener));
         tokio::select! {
-            // The others end soon after `shutdown`, so it comes first.
+            // `shutdown` comes first, since the others end soon after it.
             biased;
             () = shutdown.cancelled() => {
                 self.control.draining.cancel();

@@ -24,12 +24,13 @@ pub(crate) struct LinkLimits {
     /// When a visitor's message needs a proof of work; `None`: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) proof_of_work: Option<ProofOfWork>,
-    /// How many turns may begin in a day, of all visitors together, and of each.
+    /// How many turns may begin in a day, of all visitors together, and of each; `None`: any
+    /// number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) turns_per_day: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) visitor_turns_per_day: Option<u32>,
-    /// How many model tokens the turns of a day may use together.
+    /// How many model tokens the turns of a day may use together; `None`: any number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tokens_per_day: Option<u64>,
 }

@@ -69,8 +69,8 @@ pub(crate) fn response(id: &TurnId) -> String {
     format!("{}#response", turn(id))
 }
 
-/// Names a [`Conversation`](crate::conversation::Conversation) by its public id. It lives until its
-/// clean-up or until somebody deletes it. Written by `turn/`, though not with each frame.
+/// Names a [`Conversation`](crate::conversation::Conversation) by its public id. It lives until a
+/// clean-up or somebody deletes it. Written by `turn/`, though not with each frame.
 pub(crate) fn conversation(id: &ConversationId) -> String {
     conversation_with(&public_id::short(id.as_str()))
 }
@@ -354,8 +354,8 @@ pub(crate) fn kept_of_tenant(root: &str) -> String {
     format!("kept:tenant:{root}")
 }
 
-/// Names a count of a link and a day. Written by `turn/daily.rs`, `turn/budget.rs` and
-/// `refused.rs`, and deleted by the day's due item.
+/// Names a count of a link and a day. Written by `turn/daily.rs`, `turn/budget.rs`,
+/// `turn/rating.rs` and `refused.rs`, and deleted by the day's due item.
 pub(crate) fn of_day(token: &TokenId, day: Day, what: &str) -> String {
     format!("day:{token}:{}:{what}", day.number())
 }
@@ -380,7 +380,8 @@ pub(crate) fn session_topic(id: &SessionId) -> String {
     format!("session:{id}")
 }
 
-/// Names the topic of a token's end. Published by `token/revocation.rs`.
+/// Names the topic of a token's end and pauses. Published by `token/revocation.rs` and
+/// `token/edit.rs`.
 pub(crate) fn token_topic(id: &TokenId) -> String {
     format!("token:{id}")
 }

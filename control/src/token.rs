@@ -57,7 +57,7 @@ pub(crate) struct Token {
     pub(crate) proof_key: Option<ProofKey>,
     pub(crate) created_at: Time,
     pub(crate) created_by: KeyId,
-    /// Whether an operator's key issued the token. Then only operators may revoke it.
+    /// Whether an operator's key issued the token. Then only operators may change or revoke it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) by_operator: bool,
     pub(crate) expires_at: Option<Time>,
@@ -88,7 +88,7 @@ impl Token {
         if self.options.paused { Err(Refusal::Paused) } else { Ok(()) }
     }
 
-    /// Whether the caller may revoke the token.
+    /// Whether the caller may change and revoke the token.
     fn may_end(&self, caller: &Caller) -> bool {
         let is_reached = caller.must_reach(&self.owner).is_ok();
         is_reached && (!self.by_operator || caller.role == Role::Operator)

@@ -115,8 +115,8 @@ pub(crate) struct Tx<'a> {
 
 impl<'a> Tx<'a> {
     /// Begins a decision. `seed` is the same each time that one command is decided again, so that
-    /// the command makes the same ids. It begins with the time of the command's beginning, as ids
-    /// do.
+    /// the command makes the same ids. Like an id, it begins with the time at which the command
+    /// began.
     pub(crate) fn new(known: &'a Known, limits: &'a Limits, now: Time, seed: [u8; 32]) -> Self {
         Self {
             now,

@@ -1,4 +1,4 @@
-//! Turns an error into a gRPC status: the one place that chooses codes, reasons and waits.
+//! Turns an error into a gRPC status: the one place that chooses codes and reasons.
 
 use crate::{ledger::Error, proof::Fault, refusal::Refusal, store::StoreError};
 use arizuko_proto::{public_id, v1::ErrorReason};

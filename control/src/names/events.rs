@@ -33,8 +33,8 @@ pub(crate) fn subscription(id: &SubscriptionId) -> String {
     format!("subscription:{id}")
 }
 
-/// Names the index of a tenant's subscriptions, which lives while the
-/// tenant has some. Every commit that may be an event reads it.
+/// Names the index of a tenant's subscriptions, which lives while the tenant has some. Every commit
+/// that may add an event reads it.
 pub(crate) fn subscription_index(root: &str) -> String {
     format!("subscriptions:{root}")
 }

@@ -48,7 +48,7 @@ pub(super) async fn hold(
                 let accept = Said::Accept(Accept { turn_id, attempt });
                 let _ = requests.send(AttachRequest { message: Some(accept) }).await;
             }
-            // It is accepted.
+            // Control has acknowledged the Accept.
             Some(Heard::Appended(_)) => {
                 return Held { access, conversation, turn, requests, responses };
             }

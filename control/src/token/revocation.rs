@@ -85,7 +85,7 @@ fn end(tx: &mut Tx<'_>, tokens: &mut [Token], actor: &str, action: &str) -> Deci
         token.keep_name_only();
         token.count_texts(tx);
         let kept = folder_settings::kept(tx, &token.folder)?.messages;
-        // As long as the records of its conversations.
+        // At least as long as the records of its conversations.
         let lifetime = KEEP_ENDED.max(tx.limits.lifetime_where_kept(kept));
         tx.put_for(&token.id, token, Some(lifetime))?;
         tx.remove(&names::tokens(), &token.listed());

@@ -104,9 +104,9 @@ pub(crate) struct Choice {
     pub(crate) take: bool,
 }
 
-/// Delivers the turn that a person chose. Returns `None` if the turn is not in that folder or
-/// another session holds it, if another turn of the conversation comes first, or if the link has
-/// ended.
+/// Delivers the turn that a person chose. Returns `None` if the turn is not in their folder, if
+/// another session holds it and it is not to be taken, if another turn of the conversation comes
+/// first, or if the link has ended.
 pub(crate) fn claim_chosen(
     tx: &mut Tx<'_>,
     speaker: &Speaker,

@@ -37,7 +37,7 @@ pub(crate) enum Ack {
     Ended,
     /// Another attempt holds the turn, or none does.
     Lost(&'static str),
-    /// The turn was handed off, to this folder if nobody is attached to it.
+    /// The turn was handed off. `unattended` is its new folder if nobody is attached there.
     HandedOff { unattended: Option<FolderName> },
 }
 

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 /// How often to ask for the time.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long the key that tells starting controls of a jump lives after its last write.
+/// The lifetime, after its last write, of the key that tells starting controls of a jump.
 const TOLD: Duration = Duration::from_secs(60);
 
 /// An estimate of the store's clock.

@@ -16,7 +16,7 @@ const LACKING: u32 = 1;
 /// The mark of a file that lacks nothing.
 const WHOLE: u32 = 0;
 /// How many bytes the log may grow by before it is moved into the file. The longer the log, the
-/// more often its pages change before they are moved.
+/// more often it has the same pages, which are then moved only once.
 const BYTES: u64 = 32 << 20;
 
 /// The log of a store.
