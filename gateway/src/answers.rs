@@ -1,4 +1,4 @@
-//! Counts long answers while they are made and until they are sent, since clients may read slowly.
+//! Counts the bytes of long answers until they are sent, since clients may read slowly.
 
 use crate::{address::Visitor, bodies::Share, gateway::Gateway, problem::Problem};
 use axum::{
@@ -14,11 +14,12 @@ use std::{
     task::{Context, Poll},
 };
 
-/// How many bytes are given to a connection at a time. A shorter answer is not counted.
+/// How many bytes are given to a connection at a time. An answer of at most this length is not
+/// counted.
 const PIECE: usize = 64 * 1024;
 
-/// Room for an answer of unknown length, which counts as a body that its address holds. A request that
-/// has an effect must not be refused for want of it: its answer leaves out what has no room.
+/// Room for an answer of unknown length, counted like a request body of its address. A request that
+/// has an effect must not be refused for want of room: its answer leaves out what doesn't fit.
 pub(crate) struct Room(Share);
 
 /// An answer's body, in memory, that counts until all of it is given to the connection.
@@ -32,7 +33,7 @@ impl Gateway {
     pub(crate) async fn room_for(&self, Visitor(address): Visitor) -> Result<Room, Problem> {
         let mut share = self.bodies.share(address);
         match share.grow_soon(self.bodies.expected()).await {
-            // Most answers are short, and there is room for those whatever others hold.
+            // The gateway is full. Most answers are short, so try to get room for a short one.
             Err(problem) if problem.is_outage() => share.grow(PIECE)?,
             expected => expected?,
         }

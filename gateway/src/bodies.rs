@@ -1,4 +1,4 @@
-//! Reads request bodies, and limits how many of their bytes, and of long answers, are held at a
+//! Reads request bodies, and limits how many bytes of bodies and of long answers are held at a
 //! time.
 
 use crate::problem::Problem;
@@ -15,9 +15,9 @@ use tokio::{sync::Notify, time::timeout};
 
 /// How many long answers to one address may be made at a time, at least.
 const ANSWERS: usize = 16;
-/// How many bytes an answer counts as until it is ready, at most: as many as the longest reply has.
+/// The most bytes that an answer counts as until it is ready: the length of the longest reply.
 const EXPECTED: usize = 4 << 20;
-/// How many more requests of an address may wait to be answered, and for how long.
+/// How many requests of an address may wait for it to hold less, and for how long.
 const WAITING: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -42,7 +42,7 @@ struct OfAddress {
     bytes: usize,
     /// How many requests wait for the address to hold less.
     waiting: usize,
-    /// Wakes them.
+    /// Wakes the waiting requests.
     freed: Arc<Notify>,
 }
 
@@ -71,8 +71,8 @@ impl Bodies {
         EXPECTED.min(self.per_address / ANSWERS)
     }
 
-    /// Reads an address's body of at most `limit` bytes. If the body is refused, the listener reads
-    /// and drops the rest.
+    /// Reads a request body of at most `limit` bytes from an address. If the body is refused, the
+    /// listener reads and drops the rest.
     pub(crate) async fn read(
         self: &Arc<Self>,
         address: IpAddr,
@@ -120,7 +120,8 @@ impl Share {
         if of_address > self.bodies.per_address {
             return Err(Problem::too_many_bodies());
         }
-        // However many addresses hold what they can, there is room for the short body of another.
+        // An address may hold no more than it leaves free, so a short body of another address
+        // always fits.
         if of_address > self.bodies.most.saturating_sub(held.bytes + bytes) {
             return Err(Problem::busy());
         }
@@ -145,8 +146,8 @@ impl Share {
         };
         let growing = async {
             loop {
-                // Made before the next try, so that it also hears of what is freed right after that
-                // try.
+                // Created before the next try, so that bytes that are freed right after that try
+                // wake it.
                 let freed = waiting.freed.notified();
                 match self.grow(bytes) {
                     Err(problem) if !problem.is_outage() => freed.await,
@@ -158,7 +159,7 @@ impl Share {
     }
 
     /// Changes how many bytes are counted. If there are more than before, waits a moment for room,
-    /// as [`grow_soon`](Self::grow_soon) does; the earlier ones count meanwhile.
+    /// as [`grow_soon`](Self::grow_soon) does, and keeps counting the earlier ones meanwhile.
     ///
     /// # Errors
     /// As for [`grow`](Self::grow).

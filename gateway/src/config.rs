@@ -16,7 +16,7 @@ pub struct Arguments {
     /// Where metrics are served.
     #[command(flatten)]
     pub metrics: metrics::Options,
-    // These end with a heading, which would also cover the flags of `metrics` if those came later.
+    // These come last, because they end with a help heading, which covers all flags after it.
     /// What it serves, and how.
     #[command(flatten)]
     pub options: Options,

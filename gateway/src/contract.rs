@@ -1,6 +1,7 @@
-//! `/openapi.json`: each operation with what its handler reads, by the types of its arguments; the
-//! schemas of our own documents and events, made from their types; and the problems, made from those
-//! that we answer with. `openapi.json` has what no type says: the texts, and the other answers.
+//! Builds `/openapi.json`: an operation's parameters and body from the types of its handler's
+//! arguments, the schemas from the types of our documents and events, and the problems from those
+//! that the gateway answers with. `openapi.json` has the rest: the texts, and the answers without a
+//! type.
 
 mod events;
 mod problems;
@@ -73,7 +74,7 @@ fn settings() -> SchemaSettings {
     settings.with_transform(without_booleans).with_transform(RecursiveTransform(adjust))
 }
 
-/// Adjusts a schema to the generators of clients, and adds the bounds of numbers.
+/// Adjusts a schema for client generators, and gives unsigned integers a maximum.
 fn adjust(schema: &mut Schema) {
     // Client generators assume that a field with a default is always present.
     schema.remove("default");
@@ -85,7 +86,7 @@ fn adjust(schema: &mut Schema) {
     schema.insert("maximum".to_owned(), most.into());
 }
 
-/// Adds schemas. Those that are there already must be the same.
+/// Adds schemas. If a name is already present, its schema must be the same.
 fn add(schemas: &mut Map<String, Value>, more: Map<String, Value>) {
     for (name, schema) in more {
         let earlier = schemas.insert(name.clone(), schema);

@@ -24,7 +24,7 @@ use crate::{gateway::Gateway, operation::Routes};
 use axum::middleware::from_fn;
 use std::sync::Arc;
 
-/// Makes the routes of all protocols. `guard` adds what checks every request under a token.
+/// Makes the routes of all protocols. `guard` adds the checks of every request under a token.
 pub(crate) fn routes(
     guard: impl Fn(Routes<Arc<Gateway>>) -> Routes<Arc<Gateway>>,
 ) -> Routes<Arc<Gateway>> {

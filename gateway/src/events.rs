@@ -54,7 +54,7 @@ pub(crate) async fn conversation(
     open(gateway, link, target, last_event_id, wants_html, permit).await
 }
 
-/// Answers with the stream of `target`, from the frame after the last event id on.
+/// Answers with the stream of `target`, starting after the last event id.
 pub(crate) async fn open(
     gateway: Arc<Gateway>,
     link: Link,

@@ -18,7 +18,7 @@ pub(crate) struct Header {
     pub(crate) description: &'static str,
 }
 
-/// By which control recognises the repeat of a message.
+/// The key by which control recognises the repeat of a message.
 pub(crate) const IDEMPOTENCY_KEY: Header = Header {
     name: "Idempotency-Key",
     lengths: 22..=255,
@@ -26,7 +26,7 @@ pub(crate) const IDEMPOTENCY_KEY: Header = Header {
         the key may also be shorter.",
 };
 
-/// By which the site says who the visitor is.
+/// The JWT by which the site says who the visitor is.
 pub(crate) const VISITOR: Header = Header {
     name: "Arizuko-Visitor",
     lengths: 0..=4096,

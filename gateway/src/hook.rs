@@ -166,7 +166,7 @@ const REQUEST_ORIGIN: Header = Header {
     description: "Who asks to send. It is allowed.",
 };
 
-/// Who asks to send, if somebody does.
+/// The CloudEvents sender that asks whether it may send, if one does.
 pub(crate) struct RequestOrigin(Option<HeaderValue>);
 
 impl Argument for RequestOrigin {
@@ -183,8 +183,8 @@ impl<S: Sync> FromRequestParts<S> for RequestOrigin {
     }
 }
 
-/// OPTIONS: says which methods this takes. CloudEvents senders ask whether they may send, and how
-/// often.
+/// OPTIONS: says which methods a webhook takes. Tells a CloudEvents sender that it may send, and
+/// how often.
 pub(crate) async fn options(
     State(gateway): State<Arc<Gateway>>,
     link: Link,

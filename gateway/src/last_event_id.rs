@@ -14,9 +14,9 @@ use http::request::Parts;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// The cursor that a request names, in the header `Last-Event-ID` or else in a parameter: those that
-/// polyfills add to the URL with which they began, or `last_event_id`. `None` if all are missing or
-/// empty: the reader has no frame yet.
+/// The cursor that a request names: in the header `Last-Event-ID`, else in a parameter that
+/// polyfills add to the stream's URL, else in `last_event_id`. `None` if all are missing or empty,
+/// because the reader has no frame yet.
 pub(crate) struct LastEventId(pub(crate) Option<Cursor>);
 
 const LAST_EVENT_ID: Header = Header {

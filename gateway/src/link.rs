@@ -43,10 +43,10 @@ impl Link {
         Access { token: self.secret.clone(), kind: self.kind.into() }
     }
 
-    /// Checks the token before a body is read, and that the link is not paused. If the body is small
-    /// and needs no decoding, leaves that to the call that posts it, which saves a call for nearly
-    /// every message. A message with an `Idempotency-Key` may be the repeat of one that was taken
-    /// before the pause, so only that call can tell whether to refuse it.
+    /// Checks, before a body is read, that the token is valid and the link isn't paused. For a
+    /// small body that needs no decoding, the call that posts it does so, which saves a call for
+    /// nearly every message. A message with an `Idempotency-Key` may be the repeat of one that was
+    /// taken before the pause, so only that call can tell whether to refuse it.
     pub(crate) async fn check_before_body(
         &self,
         gateway: &Gateway,

@@ -4,8 +4,8 @@
 //! nothing. The sanitiser is the second line of defence.
 //!
 //! Agents repeat what strangers write, so the work is bounded before it is done: elements that are
-//! nested too deeply lose their formatting, and a text that would take the parser too long gets
-//! none.
+//! nested too deeply lose their formatting, and a text that would take the parser too long is shown
+//! as plain text.
 
 mod forms;
 mod streaming;
@@ -235,7 +235,7 @@ fn harmless(event: Event<'_>) -> Event<'_> {
         Event::Start(Tag::HtmlBlock) => Event::Start(Tag::Paragraph),
         Event::End(TagEnd::HtmlBlock) => Event::End(TagEnd::Paragraph),
         Event::Html(html) | Event::InlineHtml(html) => Event::Text(html),
-        // In a chat, people and models end a line where they want its end.
+        // In a chat, people and models break a line where they want a line break.
         Event::SoftBreak => Event::HardBreak,
         event => event,
     }

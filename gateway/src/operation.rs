@@ -1,5 +1,5 @@
 //! The routes of the API, each with what its handler reads of a request. The contract describes an
-//! operation by the types of its handler's arguments, so it has the parameters that are read.
+//! operation by the types of its handler's arguments, so it lists exactly what is read.
 
 use axum::{
     Router,
@@ -22,7 +22,7 @@ pub(crate) const PATCH: Verb = Verb(MethodFilter::PATCH, "patch");
 pub(crate) const POST: Verb = Verb(MethodFilter::POST, "post");
 pub(crate) const PUT: Verb = Verb(MethodFilter::PUT, "put");
 
-/// Routes, and the operations of the contract that they are.
+/// Routes, with the operations that describe them in the contract.
 pub(crate) struct Routes<S> {
     pub(crate) router: Router<S>,
     pub(crate) operations: Vec<Operation>,
@@ -57,7 +57,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.with(|router| router.merge(other.router))
     }
 
-    /// Changes the router, and no operation.
+    /// Changes only the router.
     pub(crate) fn with(mut self, change: impl FnOnce(Router<S>) -> Router<S>) -> Self {
         self.router = change(self.router);
         self
@@ -153,7 +153,7 @@ impl<T: Argument, E> Argument for Result<T, E> {
     }
 }
 
-/// The arguments of a handler. `M` is axum's own.
+/// The arguments of a handler, as a tuple. Its first type, `M`, is a marker of axum's.
 pub(crate) trait Arguments {
     fn describe(operation: &mut Description<'_>);
 }

@@ -114,7 +114,8 @@ fn is_of_this_host(origin: &HeaderValue, request: &Request) -> Option<bool> {
 fn preflight() -> Response {
     let headers = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE"),
-        // The star is for what clients of other protocols add. It does not cover `authorization`.
+        // The star allows the headers that clients of other protocols add. It does not cover
+        // `authorization`.
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             "*, authorization, content-type, idempotency-key, last-event-id, traceparent",

@@ -110,7 +110,8 @@ async fn show(
     let waiting = turns.iter().find(|turn| query.before.is_none() && is_open(turn.status()));
     let waiting =
         waiting.map(|turn| Frame { conversation, first: &turn.turn_id, language }.element());
-    // Inside a script element `<` could start the end tag.
+    // The greeting is a part of `config`, in which `<` is escaped: inside a script element it could
+    // start the end tag.
     let greeting = gateway.renderer.render(Author::Assistant, &resolved.greeting).await.concat();
     let rendered = gateway.renderer.turns(&turns).await;
     let path = format!("{}{}", link.path(), wanted.query("?"));

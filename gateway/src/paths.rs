@@ -19,7 +19,7 @@ use http::HeaderValue;
 use serde_json::json;
 use std::sync::Arc;
 
-/// Makes the routes of the API. `guard` adds what checks every request under a token.
+/// Makes the routes of the API. `guard` adds the checks of every request under a token.
 pub(crate) fn routes(
     guard: impl Fn(Routes<Arc<Gateway>>) -> Routes<Arc<Gateway>>,
 ) -> Routes<Arc<Gateway>> {
@@ -65,7 +65,8 @@ fn hooks() -> Routes<Arc<Gateway>> {
         .with(below_webhooks)
 }
 
-/// Adds the paths below a webhook's. Senders may add any path after the secret, and some need one.
+/// Adds the paths below a webhook's URL. Senders may add any path after the secret, and some need
+/// one.
 fn below_webhooks(router: Router<Arc<Gateway>>) -> Router<Arc<Gateway>> {
     let delivers = || {
         on(MethodFilter::POST.or(MethodFilter::PUT).or(MethodFilter::PATCH), hook::deliver)

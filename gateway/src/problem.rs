@@ -42,7 +42,7 @@ fn code<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::E
     serializer.serialize_u16(status.as_u16())
 }
 
-/// What RFC 6750 has for a credential that is not valid.
+/// The `WWW-Authenticate` of RFC 6750 for an invalid credential.
 const CHALLENGE: &str = r#"Bearer error="invalid_token", error_description="The credential in the URL, or the signature, is not valid.""#;
 
 /// How long to wait before asking again whether a link is resumed: only a person resumes it.
@@ -93,8 +93,8 @@ impl Problem {
         }
     }
 
-    /// Makes the problem for one of control's reasons, with control's message if that is what says
-    /// what is wrong.
+    /// Makes the problem for one of control's reasons. Its detail is control's message where only
+    /// that says what is wrong.
     fn of_reason(reason: ErrorReason, message: impl Into<Cow<'static, str>>) -> Self {
         let (status, detail) = answer(reason);
         let word = match status {

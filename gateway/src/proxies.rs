@@ -55,8 +55,7 @@ impl Proxies {
         }
     }
 
-    /// Adds an address. Returns whether it is the last of the [`NAMED`] addresses that the peer has
-    /// to name.
+    /// Adds an address. Returns whether it is the one with which the peer reaches [`NAMED`].
     fn is_the_last_needed(&self, proxy: IpAddr, address: &[u8]) -> bool {
         // Nothing that can panic runs under this lock.
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);

@@ -56,7 +56,7 @@ impl Rates {
         Ok((left, at.saturating_duration_since(now)))
     }
 
-    /// Returns the headers of a request that an address has made, as their draft has them.
+    /// Returns the rate limit headers of an answer, as the IETF's draft defines them.
     pub(crate) fn headers(&self, (left, full): (u64, Duration)) -> [(&'static str, String); 2] {
         let most = self.burst.as_nanos() / self.each.as_nanos().max(1);
         let (window, full) = (self.burst.as_secs(), full.as_millis().div_ceil(1000));

@@ -85,7 +85,7 @@ impl Renderer {
         all
     }
 
-    /// Does work whose time grows with these bytes.
+    /// Does work whose time grows with `bytes`: on another thread if they are many.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -94,7 +94,7 @@ impl Renderer {
         with(self.permit(bytes).await, work).await
     }
 
-    /// Waits for a thread, unless there is little to do.
+    /// Waits for a permit, unless there is little to do.
     async fn permit(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         if bytes <= SMALL_BYTES {
             return None;

@@ -1,9 +1,10 @@
-//! The schemas of what is a text in the code: documents have fields of these types instead.
+//! Types for the schemas of values that are plain text in the code: documents name them with
+//! `#[schemars(with = "…")]`.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
 
-/// An own id of a turn or a conversation; see `arizuko_proto::public_id`.
+/// The pattern of a turn's or conversation's own id; see `arizuko_proto::public_id`.
 macro_rules! id {
     () => {
         "[A-Za-z0-9_-]{21}[AQgw]|[A-Za-z0-9_-]{24}"

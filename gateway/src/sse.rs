@@ -19,7 +19,7 @@ pub(crate) fn write_start(out: &mut String) {
     let _ = write!(out, "retry: {}\n: welcome\n\n", RETRY.as_millis());
 }
 
-/// What some readers take for the end of a line, and its form in JSON.
+/// Characters that some readers take for the end of a line, and their escapes in JSON.
 const BREAKS: [(char, &str); 3] =
     [('\u{85}', r"\u0085"), ('\u{2028}', r"\u2028"), ('\u{2029}', r"\u2029")];
 

@@ -48,7 +48,7 @@ pub(crate) trait View: Send + 'static {
         None
     }
 
-    /// Writes what does not come with a frame.
+    /// Writes what is due without a frame. Called at the end of every chunk but the first.
     fn write_due(&mut self, _: &mut String) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }

@@ -70,8 +70,8 @@ pub(crate) async fn read_within(
     }
 }
 
-/// Waits for the end of a turn as [`within`] does, and reads it with its messages. The room is for
-/// long ones; a turn that has not ended, or has short ones, needs none.
+/// Waits for the end of a turn as [`within`] does, and reads it with its messages. Long messages
+/// come with room; a turn that is still open, or has short messages, needs none.
 pub(crate) async fn with_reply(
     gateway: &Gateway,
     link: &Link,
@@ -86,13 +86,13 @@ pub(crate) async fn with_reply(
     if has_messages || document::is_open(turn.status()) {
         return Ok((turn, None));
     }
-    // Its message is taken, so it must not say that nothing was done.
+    // The message is taken, so the problem must not say that nothing was done.
     let room = gateway.room_for(visitor).await.map_err(|_| Problem::no_reply_yet())?;
     let turn = read(gateway, link, turn_id).await?.turn.unwrap_or_default();
     Ok((turn, Some(room)))
 }
 
-/// Reads a turn as it is.
+/// Reads a turn with its messages, without waiting.
 pub(crate) async fn read(
     gateway: &Gateway,
     link: &Link,

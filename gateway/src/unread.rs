@@ -1,4 +1,4 @@
-//! A request's body: how it is read, and what it becomes.
+//! A request's body: how it is read, and what it is parsed into.
 
 use crate::{
     address::Visitor,
@@ -23,7 +23,7 @@ use std::{convert::Infallible, marker::PhantomData};
 
 pub(crate) const JSON: &str = "application/json";
 
-/// What a body becomes.
+/// What a body is parsed into.
 pub(crate) trait Content: JsonSchema {
     /// The media types that the body may have.
     const TYPES: &'static [&'static str] = &[JSON];
@@ -36,7 +36,7 @@ pub(crate) trait Content: JsonSchema {
     }
 }
 
-/// A body that is not read yet, and becomes a `T`.
+/// A body that is not read yet, to be parsed into a `T`.
 pub(crate) struct Unread<T> {
     body: Body,
     becomes: PhantomData<fn() -> T>,

@@ -135,7 +135,7 @@
       this.root.append(section);
       this.button.onclick = () => quietly(() => (this.isOpen ? this.close() : this.open()));
       close.onclick = () => quietly(() => this.close());
-      // The page loses the focus when the visitor clicks into the frame. Its URL may have changed by then.
+      // The site's page loses the focus when the visitor clicks into the frame. The site's URL may have changed by then.
       addEventListener("blur", () => quietly(() => this.tellPlace()));
       this.root.addEventListener("keydown", (event) => {
         if (event.key === "Escape" && this.isOpen) quietly(() => this.close());
@@ -235,7 +235,7 @@
       this.panel.append(this.frame);
     }
 
-    /** Sends the loaded page a port, and what this site keeps for it. Only a page of the link's origin gets it. */
+    /** Sends the loaded page a port, and what this site keeps for it. Only a page of the link's origin gets them. */
     greet() {
       const { port1, port2 } = new MessageChannel();
       this.port = null;
@@ -280,7 +280,10 @@
       this.emit("unread", count);
     }
 
-    /** What this site's storage keeps: whether there is a conversation, its id where the page can't keep it, the last message seen. */
+    /**
+     * What this site's storage keeps: whether there is a conversation, its id where the page can't keep it, the last message seen, and the
+     * visitor.
+     */
     get kept() {
       return quietly(() => JSON.parse(localStorage.getItem(this.storage))) ?? {};
     }
@@ -329,7 +332,7 @@
   }
 
   quietly(() => {
-    // Even if the attributes are wrong, so that the site can call it.
+    // The API is there even if the attributes are wrong, so that the site can call it.
     if (!window.arizuko?.[RUNNING]) window.arizuko = new Running().api();
     const settings = read(document.currentScript);
     const mount = () => quietly(() => window.arizuko[RUNNING].mount(settings));

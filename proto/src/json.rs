@@ -50,7 +50,7 @@ fn name_unset(message: &MessageDescriptor, value: &mut Value) {
     let Value::Object(fields) = value else { return };
     for field in message.fields() {
         let value = fields.entry(field.name()).or_insert(Value::Null);
-        // The entries of a map are texts.
+        // The entries of a map are texts and have no fields.
         if !field.is_map()
             && let Kind::Message(message) = field.kind()
         {

@@ -54,8 +54,8 @@ impl Target {
         self.endpoint.clone()
     }
 
-    /// Asks the system for all addresses that the name has now, in random order. None if it has none,
-    /// or if the resolver doesn't answer.
+    /// Asks the system for all addresses that the name has now, in random order. Empty if it has
+    /// none, or if the resolver doesn't answer.
     pub async fn addresses(&self) -> Vec<SocketAddr> {
         let uri = self.endpoint.uri();
         let default = if self.tls.is_some() { 443 } else { 80 };

@@ -10,7 +10,7 @@ use crate::{
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
-/// Returns the schema of any event, which has one for each kind.
+/// Returns the schema of an event: one alternative for each kind.
 pub(super) fn schema(schemas: &mut SchemaGenerator) -> Value {
     let numbered = [
         event::<MessageData<'_>>(schemas, &["message", "user"], true),
@@ -31,7 +31,7 @@ pub(super) fn schema(schemas: &mut SchemaGenerator) -> Value {
     })
 }
 
-/// Returns the schema of the events with this data.
+/// Returns the schema of the events with these names and data of type `T`.
 fn event<T: JsonSchema>(schemas: &mut SchemaGenerator, names: &[&str], is_numbered: bool) -> Value {
     let data = schemas.subschema_for::<T>();
     let mut event = json!({

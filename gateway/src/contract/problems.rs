@@ -1,6 +1,6 @@
-//! The problems in the contract. `openapi.json` says only which operations tell them in another
-//! form than `Problem`; their statuses, reasons, sentences and headers are those that the gateway
-//! answers with.
+//! Adds the problems to the contract. Their statuses, reasons, sentences and headers are those that
+//! the gateway answers with; `openapi.json` says only which operations report them in a form other
+//! than `Problem`.
 
 use crate::problem::Problem;
 use axum::response::IntoResponse as _;
@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The headers of every answer to a request under a token; see `limit_requests` in `routes.rs`.
 const OF_EVERY_REQUEST: [&str; 2] = ["RateLimit", "RateLimit-Policy"];
 
-/// Adds to each operation under a token the statuses of its problems. A `default` response, in whose
-/// place they are, names another form than `Problem`.
+/// Adds to each operation under a token the statuses of its problems. They replace its `default`
+/// response, which names the form if that isn't `Problem`.
 pub(super) fn add(contract: &mut Value) {
     let mut used = BTreeSet::new();
     let under_a_token = fields(&mut contract["paths"]).filter(|(path, _)| path.contains("{token}"));
@@ -55,13 +55,13 @@ fn reference(kind: &str, name: &str) -> Value {
     json!({ "$ref": format!("#/components/{kind}/{name}") })
 }
 
-/// Returns the form in which an operation tells its problems.
+/// Returns the form in which an operation reports its problems.
 fn form(default: &Value) -> String {
     let form = default["$ref"].as_str().and_then(|form| form.rsplit('/').next());
     form.unwrap_or("Problem").to_owned()
 }
 
-/// Adds the headers of every request under a token to the responses that are written out.
+/// Adds [`OF_EVERY_REQUEST`] to the responses that are written out.
 fn add_limits(responses: &mut Value) {
     for (_, response) in fields(responses) {
         if response.get("$ref").is_none() {
@@ -72,7 +72,8 @@ fn add_limits(responses: &mut Value) {
     }
 }
 
-/// Returns the statuses of an operation's problems, which follow from what it takes and does.
+/// Returns the statuses of an operation's problems, inferred from its path, method, parameters and
+/// form.
 fn statuses(path: &str, method: &str, operation: &Value, form: &str) -> BTreeSet<StatusCode> {
     use StatusCode as S;
     let mut statuses = BTreeSet::from([

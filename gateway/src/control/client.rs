@@ -19,8 +19,8 @@ pub(super) fn client(channel: Channel) -> Client {
     Client::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES)
 }
 
-/// Returns the innermost cause of a status, or its message if it has no cause, as a status from
-/// control has none.
+/// Returns the innermost cause of a status, or its message if it has no cause. A status that
+/// control sent has none.
 pub(super) fn cause(status: &Status) -> String {
     let cause = causes(status).last();
     cause.map_or_else(|| status.message().to_owned(), ToString::to_string)

@@ -11,16 +11,16 @@ use tokio::{
 
 /// How often the resolver is asked.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long to wait before it is asked again because a control did not answer.
+/// How long to wait before asking it again after a control did not answer.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The addresses from `--control`, and what they were found to stand for.
+/// The addresses from `--control`, and the IP addresses that the names among them stand for.
 pub(super) struct Names {
     targets: Vec<(String, Target)>,
-    /// The addresses that each name had last. They stay in use while the resolver fails.
+    /// The last known addresses of each name. They stay in use while the resolver fails.
     known: Vec<Vec<SocketAddr>>,
     key: Bearer,
-    /// Is told when a control did not answer.
+    /// Notified when a control did not answer.
     failed: Arc<Notify>,
 }
 
@@ -63,7 +63,7 @@ impl Names {
         Ok(nodes)
     }
 
-    /// Keeps `nodes` as the names say, until nobody needs them any more.
+    /// Keeps `nodes` up to date with the names until all its receivers are dropped.
     pub(super) async fn follow(mut self, nodes: watch::Sender<Arc<[Arc<Node>]>>) {
         while !nodes.is_closed() {
             if self.ask().await {

@@ -13,7 +13,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 use tonic::transport::Endpoint;
 
-/// How long a control that did not answer is asked only after all others.
+/// For how long a control that did not answer is asked only after all others.
 const REST: Duration = Duration::from_secs(2);
 
 /// One control. Its unary calls and its Watch stream have separate connections, so that neither
@@ -24,7 +24,7 @@ pub(super) struct Node {
     channel: Channel,
     pub(super) watch: Watch,
     resting_until: Mutex<Option<Instant>>,
-    /// Is told when this control did not answer.
+    /// Notified when this control did not answer.
     failed: Arc<Notify>,
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// How long control says to wait before a retry.
     pub(crate) retry_after: Option<Duration>,
-    /// A challenge to solve before the call is repeated, in JSON.
+    /// A challenge, in JSON, to solve before the call is repeated.
     pub(crate) challenge: Option<String>,
 }
 

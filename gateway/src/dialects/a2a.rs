@@ -296,11 +296,11 @@ impl Call {
     }
 }
 
-/// Answers with a result, which has room.
+/// Answers with a result, and holds its room until the answer is sent.
 async fn answer(form: &Form, result: Value, room: Option<Room>) -> Result<Response, Problem> {
     let response = form.response(result);
     match room {
-        // The request may have sent a message.
+        // The request may have posted a message, so the problem must not say that nothing was done.
         Some(room) => room.hold(response).await.map_err(|_| Problem::no_reply_yet()),
         None => Ok(response),
     }
@@ -370,7 +370,7 @@ async fn card(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let resolved = gateway.control.resolve(link.access()).await?;
-    // Whoever forges these headers gets a card that is wrong for nobody else.
+    // Clients can forge these headers, but then the card is wrong only for them.
     let is_secure = gateway.options.tls.are_named()
         || headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
     let scheme = if is_secure { "https" } else { "http" };

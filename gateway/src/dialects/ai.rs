@@ -78,8 +78,8 @@ struct Part {
 }
 
 impl Chat {
-    /// Returns the turn whose reply is to be made anew; `None` if none is, or if the request does
-    /// not tell which. The SDK leaves that reply out of the messages, and with it the
+    /// Returns the turn whose reply is to be made anew; `None` if the request doesn't ask for that,
+    /// or doesn't say which. The SDK omits that reply from the messages, and with it the
     /// conversation's id.
     async fn replaced(&self, caller: &Caller) -> Result<Option<Exchange>, Problem> {
         if self.trigger != "regenerate-message" {
@@ -142,7 +142,7 @@ async fn resume(
             let newest = Exchange::newest(caller, id).await?;
             newest.filter(|(_, status)| document::is_open(*status)).map(|(exchange, _)| exchange)
         }
-        // The id of a chat that has no conversation yet.
+        // The client made up this id: the chat has no conversation yet.
         Err(_) => {
             caller.gateway.control.resolve(caller.link.access()).await?;
             None

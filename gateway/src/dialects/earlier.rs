@@ -7,14 +7,14 @@ use std::fmt::Write as _;
 /// How many bytes of earlier messages go with a message that begins a conversation, at most.
 const ROOM: usize = 16 * 1024;
 
-/// A message as the client tells it.
+/// A message as the client reports it.
 pub(super) struct Said {
     pub(super) role: String,
     pub(super) text: String,
 }
 
-/// Returns the conversation that the newest metadata of a message names, or else the thread's id if
-/// that names a conversation; empty if there is none.
+/// Returns the conversation that the newest message with one names in its metadata, or else the
+/// thread's id if that is a conversation's; empty if there is none.
 pub(super) fn conversation<'a>(
     metadata: impl DoubleEndedIterator<Item = &'a Value>,
     thread: &str,

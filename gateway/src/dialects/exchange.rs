@@ -112,9 +112,9 @@ impl Exchange {
         Ok((page.turns, page.cursor))
     }
 
-    /// Returns the turn so far, and the cursor to go on from. `None` for a turn that this request
-    /// has begun, whose log can be read from the start, and for one that is not among the newest of
-    /// its conversation.
+    /// Returns the turn so far, and the cursor to go on from. `None` if this request began the
+    /// turn, since its log can be read from the start, or if the turn isn't among the newest of its
+    /// conversation.
     async fn so_far(&self) -> Result<Option<(pb::ConversationTurn, Option<pb::Cursor>)>, Refusal> {
         if !self.is_old {
             return Ok(None);

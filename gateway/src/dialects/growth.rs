@@ -26,7 +26,7 @@ struct Sent {
     is_loose: bool,
 }
 
-/// The next text of a message: the last one, or a new one.
+/// The next text of the last message, or the first text of a new one.
 pub(super) struct Piece<'a> {
     pub(super) id: &'a str,
     pub(super) text: &'a str,
@@ -40,8 +40,8 @@ pub(super) enum Change<'a> {
     Text(Piece<'a>),
     /// What the agent is doing.
     Status(&'a str),
-    /// The client has text that is no longer part of the reply, or text is missing before other
-    /// text that it has.
+    /// The client has text that is no longer part of the reply, or lacks text that comes before
+    /// other text that it has.
     TakenBack,
     /// The reply has too many messages.
     TooMany,
@@ -99,7 +99,7 @@ impl Growth {
         }
     }
 
-    /// Begins to read the log from its start.
+    /// Notes that the log will be read again from its start.
     pub(super) fn reset(&mut self) -> Change<'static> {
         if self.messages.is_empty() { Change::Nothing } else { Change::TakenBack }
     }

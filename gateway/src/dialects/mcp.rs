@@ -50,7 +50,7 @@ const INSTRUCTIONS: &str = "Talk to the agent behind this chat link. `send_messa
     `get_turn` reads it. To go on in a conversation, name it.";
 
 pub(super) fn routes() -> Routes<Arc<Gateway>> {
-    // A client that asks for a stream of its own with GET is told that there is none.
+    // GET isn't served: the 405 tells a client that there is no stream of its own to open.
     Routes::new().on(POST, "/chat/{token}/mcp", serve)
 }
 
@@ -68,8 +68,8 @@ async fn serve(
     let (body, _share) = body.read(&gateway, &link, visitor, &headers).await?;
     // Not every request makes a call to control that checks the token.
     gateway.control.resolve(link.access()).await?;
-    // Without the path, which has the secret, and without headers that the SDK has no use for. The
-    // SDK needs a host, whichever it is.
+    // Leaves out the path, which has the secret, and the headers that the SDK doesn't need. The SDK
+    // needs a host, but any host will do.
     let mut request =
         Request::post("http://gateway/").body(Full::new(body)).map_err(|_| Problem::busy())?;
     let needed =
@@ -89,13 +89,13 @@ async fn serve(
     let answer = in_our_words(service.handle(request).await.map(Body::new), &headers)?;
     let room = room.lock().unwrap_or_else(PoisonError::into_inner).take();
     match room {
-        // The request may have sent a message.
+        // The request may have posted a message, so the problem must not say that nothing was done.
         Some(room) => room.hold(answer).await.map_err(|_| Problem::no_reply_yet()),
         None => Ok(answer),
     }
 }
 
-/// Replaces the SDK's own refusals, which are texts and not messages of MCP.
+/// Replaces the SDK's own refusals, which are plain text and not messages of MCP.
 fn in_our_words(answer: Response, headers: &HeaderMap) -> Result<Response, Problem> {
     let is_json = |headers: &HeaderMap| content_type(headers) == JSON;
     let status = answer.status();
@@ -114,7 +114,7 @@ fn in_our_words(answer: Response, headers: &HeaderMap) -> Result<Response, Probl
 /// Answers with JSON-RPC's form of an error in place of a problem.
 pub(super) async fn show_problems(request: extract::Request, next: Next) -> Response {
     problems::told_as(next.run(request).await, |problem| {
-        // The code is the first of those that servers may give a meaning.
+        // The first of the codes that JSON-RPC leaves to servers.
         let error = JsonRpcError { code: -32000, message: problem.detail(), data: problem };
         json!(McpError { jsonrpc: "2.0", id: (), error })
     })
@@ -224,7 +224,8 @@ impl ServerHandler for Tools {
 }
 
 impl Tools {
-    /// Sends a message. If it has no reply after the wait, a client that takes tasks gets one.
+    /// Sends a message. If it has no reply after the wait, a client that supports tasks gets a
+    /// task.
     async fn send_message(
         &self,
         arguments: JsonObject,

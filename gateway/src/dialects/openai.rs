@@ -117,7 +117,7 @@ pub(super) struct Metadata {
 }
 
 impl CompletionRequest {
-    /// Refuses what no agent is asked for.
+    /// Refuses options that no agent can honour: tools, a format, and more than one reply.
     fn check(&self) -> Result<(), Problem> {
         refuse_tools(self.tools.as_ref())?;
         refuse_tools(self.functions.as_ref())?;
@@ -275,8 +275,8 @@ async fn models(caller: Caller) -> Result<Response, Problem> {
 pub(super) async fn show_problems(request: Request, next: Next) -> Response {
     let has_key = request.headers().contains_key(IDEMPOTENCY_KEY.name);
     let mut response = problems::told_as(next.run(request).await, |it| json!(OpenAiError::new(it)));
-    // The clients repeat a request by themselves. That must not send the message twice, nor begin
-    // again what an agent has ended.
+    // Clients retry by themselves. A retry must not send the message twice, nor begin again a turn
+    // that its agent has ended.
     let may_repeat = match response.status() {
         StatusCode::GATEWAY_TIMEOUT => has_key,
         StatusCode::BAD_GATEWAY => false,

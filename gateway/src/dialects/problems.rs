@@ -8,7 +8,7 @@ use http::{
 };
 use serde_json::Value;
 
-/// Returns the response. If it has a problem, its body becomes this JSON.
+/// Replaces the body of a response that has a problem with the JSON that `document` returns.
 pub(super) fn told_as(response: Response, document: impl FnOnce(&Problem) -> Value) -> Response {
     let Some(problem) = response.extensions().get::<Problem>() else {
         return response;

@@ -130,7 +130,7 @@ impl<D: Dialect> View for Reply<D> {
     }
 
     async fn write_due(&mut self, _: &mut String) {
-        // The connection asks for more once it has sent the start.
+        // The start has been sent, since the connection has asked for more.
         self.room = None;
     }
 

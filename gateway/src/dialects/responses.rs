@@ -278,8 +278,8 @@ impl Dialect for Events {
     }
 
     fn failed(&mut self, problem: &Problem, out: &mut String) {
-        // The libraries raise what is in `error`; the other fields are those of the API's
-        // reference.
+        // OpenAI's libraries raise the object in `error`; its API reference has the fields at the
+        // top level.
         let mut error = json!(OpenAiError::new(problem));
         for field in ["code", "message", "param"] {
             error[field] = error["error"][field].clone();

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(60);
 const MOST_BYTES: usize = 128 * 1024;
 /// How many bytes of [`MOST_BYTES`] a message takes besides its text.
 const MESSAGE_BYTES: usize = 512;
-/// A rendering that takes long is followed by a pause of this many times as long.
+/// How many times the duration of the last rendering is added to [`PAUSE`].
 const PAUSE_TIMES: u32 = 10;
 
 /// The messages that are being written.
@@ -41,7 +41,7 @@ pub(super) struct Html {
 #[derive(Default)]
 struct Unfinished {
     messages: HashMap<String, Streaming>,
-    /// The messages that existed at the last restart. They stay.
+    /// The messages that existed at the last restart: no later restart drops them.
     kept: HashSet<String>,
     changed: HashSet<String>,
     /// The text of each message, by its id, as it was when this stream met the turn: up to frame
@@ -148,7 +148,7 @@ impl Html {
         }
     }
 
-    /// Ends a turn. Renders its messages that never got a finished form as a whole.
+    /// Ends a turn. Renders as a whole those of its messages that were never finished.
     pub(super) async fn finish(&mut self, turn_id: &str, out: &mut String) {
         let Some(turn) = self.turns.remove(turn_id) else {
             return;

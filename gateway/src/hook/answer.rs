@@ -90,7 +90,7 @@ pub(super) async fn within(
     }
 }
 
-/// Control has checked the response.
+/// Converts the agent's response, which control has checked.
 fn into_http(response: pb::HttpResponse) -> Response {
     let pb::HttpResponse { status, content_type, headers, body } = response;
     let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());

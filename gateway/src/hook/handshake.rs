@@ -28,7 +28,7 @@ const OKTAS_CHALLENGE: Header = Header {
     description: "Okta's challenge.",
 };
 
-/// The query parameters with the challenges of others, by how they are named.
+/// The query parameters in which other senders put a challenge, with their descriptions.
 const CHALLENGES: [(&str, &str); 2] = [
     ("hub.challenge", "The challenge of Meta, and of WebSub."),
     ("challenge", "Dropbox's challenge."),

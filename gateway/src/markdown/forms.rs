@@ -1,4 +1,4 @@
-//! Forms that the parser knows, but that its HTML writer lacks or doesn't write as a chat needs.
+//! Forms for which the parser's HTML writer has no HTML, or not the HTML that a chat needs.
 
 use linkify::{LinkFinder, LinkKind};
 use pulldown_cmark::{CowStr, Event, LinkType, Tag, TagEnd, TextMergeStream};

@@ -6,7 +6,7 @@ use std::{
     hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
 };
 
-/// How many bytes of HTML a short message may cost, however it is formatted.
+/// How many bytes of HTML may be sent beyond twice what is shown: room for short messages.
 const SPARE_BYTES: usize = 2 * 1024;
 
 /// A message that is being written. A block is final once a complete line starts the next block.

@@ -1,11 +1,11 @@
-//! Markup at the end of a text of which more is to come.
+//! Completes the markup at the end of a text that is still being written.
 
 use super::parse;
 use pulldown_cmark::{Event, Tag, TagEnd};
 use std::{borrow::Cow, ops::Range};
 
 const MARKERS: [char; 4] = ['*', '_', '~', '`'];
-/// The end of a text is completed if at most this many marks are open. More are not markup.
+/// How many open marks to close, at most. If more are open, they are not meant as markup.
 const MOST_OPEN: usize = 3;
 
 /// Closes what the last block of a half-written text leaves open: `**bol` becomes `**bol**`, and

@@ -23,7 +23,7 @@ static STYLE: LazyLock<Asset> = LazyLock::new(|| {
 /// The element that loads the style from its file, which browsers keep for other pages.
 pub(super) static LINKED_STYLE: LazyLock<String> =
     LazyLock::new(|| format!(r#"<link rel="stylesheet" href="{}">"#, STYLE.path));
-/// The style as a part of the page, which is then painted before anything else has come.
+/// The style as a part of the page, so that the page is painted before anything else arrives.
 pub(super) static INLINE_STYLE: LazyLock<Inline> = LazyLock::new(|| {
     let style = &STYLE.content;
     Inline {
@@ -101,20 +101,21 @@ fn slim(source: &str) -> String {
 /// A style as an element of a page.
 pub(super) struct Inline {
     pub(super) element: String,
-    /// What allows it in a content security policy.
+    /// The source expression that allows it in a content security policy.
     pub(super) policy: String,
     part: Part,
 }
 
 impl Inline {
-    /// Returns where the style is in a page whose first style element it is.
+    /// Returns the place of the style in a page. It must be the page's first style element.
     pub(super) fn place(&'static self, html: &str) -> Option<HasPart> {
         let tag = "<style>";
         Some(HasPart(html.find(tag)? + tag.len(), &self.part))
     }
 }
 
-/// Returns what allows a style element with this text in a content security policy.
+/// Returns the source expression that allows a style element with this text in a content security
+/// policy.
 pub(super) fn policy_source(style: &[u8]) -> String {
     format!("'sha256-{}'", BASE64.encode(Sha256::digest(style)))
 }

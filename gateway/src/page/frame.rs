@@ -20,14 +20,14 @@ const REFRESH: &str = r#"<meta http-equiv="refresh" content="3">"#;
 /// What a frame shows.
 pub(super) struct Frame<'a> {
     pub(super) conversation: &'a str,
-    /// The id of the first turn whose replies it shows. The page has its question.
+    /// The id of the first turn whose replies it shows. The page itself shows that turn's question.
     pub(super) first: &'a str,
     pub(super) language: &'static Language,
 }
 
 impl Frame<'_> {
-    /// The frame's element on the page. A script that runs replaces it. It is not in a `noscript`: a
-    /// script may also be missing, such as that of an older version.
+    /// The frame's element on the page, which the page's script replaces. It is not in a
+    /// `noscript`, because the script may also fail to load, such as one of an older version.
     pub(super) fn element(&self) -> String {
         let [conversation, first] = [self.conversation, self.first].map(escape);
         let (replies, language) = (self.language.page("replies"), self.language.tag);

@@ -41,7 +41,7 @@ impl<'a> Looks<'a> {
         Self { name: &resolved.name, greeting: &resolved.greeting, looks, accent, page }
     }
 
-    /// The attribute of the page that sets its theme, if it is not the visitor's.
+    /// The page's attribute that sets its theme; empty if the page follows the visitor's theme.
     pub(super) fn theme(&self) -> &'static str {
         match self.looks.theme() {
             Theme::Unspecified => "",
@@ -111,7 +111,7 @@ impl<'a> Looks<'a> {
         !self.looks.logo_type.is_empty()
     }
 
-    /// What a preview of the page says, in other people's chats.
+    /// The description in previews of the page, such as those in messengers.
     pub(super) fn description(&self) -> String {
         let words = markdown::text(self.greeting);
         if words.is_empty() {

@@ -10,7 +10,7 @@ pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charse
 /// The names, words and settings with which messages are shown.
 #[derive(Clone, Copy)]
 pub(super) struct Shown<'a> {
-    /// The link's name, which agents have.
+    /// The link's name, shown as the name of agents.
     pub(super) name: &'a str,
     pub(super) agent_attached: bool,
     /// What is said to those who wait outside the link's hours.

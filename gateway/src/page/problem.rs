@@ -39,8 +39,8 @@ pub(crate) async fn show_problems(request: Request, next: Next) -> Response {
     }
 }
 
-/// `is_read`: the request only read, so the browser may repeat it by itself. A form that is sent again
-/// could send its message twice.
+/// Renders a problem's page. If `is_read`, the request only read, so the page may reload itself. A
+/// form that is sent again could send its message twice.
 fn page(problem: &Problem, is_read: bool, language: &'static Language) -> String {
     let words = |name| format!(" {}", language.problem(name).unwrap_or_default());
     let (refresh, what_next) = match problem.wait() {

@@ -3,7 +3,7 @@
 const bellPlace = `${base}bell`;
 /** Whether the visitor wants to be told of what comes while they look elsewhere. */
 let bell = quietly(() => localStorage.getItem(bellPlace)) === "on";
-/** How many messages the visitor has not seen, when they were last told. */
+/** How many unseen messages there were when the visitor was last told. */
 let rung = 0;
 
 /** Plays a short tone. */
@@ -20,7 +20,7 @@ function ring() {
   tone.stop(end);
 }
 
-/** Tells of new messages, without a word of them: others may see the screen. */
+/** Tells of new messages without quoting them: others may see the screen. */
 function tellOf(unseen) {
   if (bell && unseen > rung) {
     quietly(ring);

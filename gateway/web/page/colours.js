@@ -115,7 +115,7 @@ const coloured = new WeakSet();
 function colour(code) {
   const text = code.firstChild;
   const name = code.className.replace("language-", "").toLowerCase();
-  // A browser splits a text of over 65,536 characters; that much code is not read in colour.
+  // A browser splits a text of over 65,536 characters. Code that long stays uncoloured.
   if (!(colours && name && text) || text.nextSibling || coloured.has(code)) return;
   coloured.add(code);
   patterns[name] ??= LANGUAGES.filter(({ names }) => names.split(" ").includes(name)).map(patternOf);

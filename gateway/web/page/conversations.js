@@ -3,13 +3,11 @@
 /** How many characters of a conversation's first message become its title. */
 const TITLE = 60;
 
-/**
- * Where the browser's storage has the time when everything was last forgotten, and a conversation's unsent messages.
- */
+/** The storage keys of the time when everything was last forgotten, and of a conversation's unsent messages. */
 const eraPlace = `${base}era`;
 const outboxPlace = (id) => `${base}outbox${id ?? ""}`;
 
-/** The link's conversations, the last new one first. Where the browser has no storage, the tab keeps them. */
+/** The link's conversations, newest first. Where the browser has no storage, the tab keeps them. */
 class Conversations {
   place = `${base}conversations`;
   kept = [];

@@ -1,6 +1,6 @@
 // ── In a frame of another site ──────────────────────────────────────────────────────────────────
 
-/** Leads to the site's `embed.js`; null outside its frame, and until it has said hello. */
+/** The port to the site's `embed.js`; null outside its frame, and until it has said hello. */
 let site = null;
 /** Whether the visitor sees the page: not while the site's bubble is closed. */
 let shown = true;
@@ -8,7 +8,7 @@ let shown = true;
 let seen = null;
 /** What the site was last told about messages. */
 let told = "";
-/** The last message that came while the tab was shown; null until the page is. */
+/** The last message that came while the tab was shown; null before the first count. */
 let lastRead = null;
 /** Whether Escape closes the page: in the site's bubble it does. */
 let closes = false;

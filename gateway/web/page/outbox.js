@@ -7,7 +7,7 @@
 async function waitWhilePaused() {
   notify("paused", words.paused);
   while (page.notice.dataset.kind === "paused" && !page.notice.hidden) {
-    // All pages of a link ask, so not at the same moment.
+    // All pages of a link ask, so each waits for a different time.
     await pause(30 * (1 + Math.random() / 2));
     if (document.hidden) await new Promise((shown) => document.addEventListener("visibilitychange", shown, { once: true }));
     const { ok, status, body } = await link.request("config");

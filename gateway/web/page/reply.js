@@ -249,7 +249,7 @@ function fold(body) {
     more.setAttribute("aria-expanded", all);
   };
   const more = button("", () => show(box.className === "folded"));
-  // A link in it may get the focus.
+  // A link in the folded text may get the focus.
   box.addEventListener("focusin", () => show(true));
   body.append(box, more);
   show(false);

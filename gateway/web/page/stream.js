@@ -1,6 +1,6 @@
 // ── The event stream ────────────────────────────────────────────────────────────────────────────
 
-/** The frames of turns. Others of which this page knows nothing are skipped. */
+/** The events that are frames of turns. Events that this page doesn't know are skipped. */
 const NUMBERED = ["message", "delta", "status", "restart", "turn_done"];
 
 /** Follows the frames of one conversation, and reads the history while no frames come. */

@@ -19,7 +19,7 @@ class Thread {
     this.id = conversation;
     if (outbox.length) this.outboxPlace = outboxPlace(conversation);
     if (!conversation) this.readAll();
-    // These may have arrived before the page was left. The answers to their repeats tell.
+    // These may have arrived before the page was left. The answers to their repeats show whether they did.
     for (const { content, key, supersedes } of outbox) this.queue(new Turn(this, content, key, supersedes)).element.hidden = true;
   }
 
@@ -192,8 +192,8 @@ class Thread {
   }
 
   /**
-   * Returns the turn of a record, and inserts it if it is new. A fresh one may be a message whose POST is not answered yet. Without a
-   * message the agent spoke first.
+   * Returns the turn of a record, and inserts it if it is new. A fresh record may be of a message whose POST is not answered yet. In a
+   * record without a message, the agent spoke first.
    */
   arrive({ turn_id: id, status, user, assistant = [], superseded_by = "", rating }, fresh = true) {
     const content = user ? user.content : null;

@@ -37,7 +37,7 @@ class Thumbs {
       return say(words.not_rated);
     }
     say(rating ? words.thanks : words.taken_back);
-    // Who has given a reason has nothing more to say.
+    // The field goes once a reason is given.
     this.form.hidden = !rating || comment !== "";
   }
 }

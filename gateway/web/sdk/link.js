@@ -99,7 +99,7 @@ export class Link {
   }
 }
 
-/** Ends a request after which nothing has come for too long, or when `signal` does. */
+/** Ends a request when nothing has come for too long, or when `signal` is aborted. */
 class Silence {
   constructor(signal) {
     this.silent = new AbortController();

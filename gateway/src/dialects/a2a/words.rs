@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// How many characters the id of a request may have: each event of an answer repeats it.
 const MAX_ID: usize = 255;
 
-/// What A2A calls our reasons, and JSON-RPC's codes for them.
+/// Our reasons, A2A's names for them, and their codes in JSON-RPC.
 const ERRORS: [(&str, &str, i32); 10] = [
     ("NOT_FOUND", "TASK_NOT_FOUND", -32001),
     ("TASK_NOT_CANCELABLE", "TASK_NOT_CANCELABLE", -32002),
@@ -26,7 +26,7 @@ const ERRORS: [(&str, &str, i32); 10] = [
     ("INVALID", "INVALID_PARAMS", -32602),
     ("PARSE_ERROR", "PARSE_ERROR", -32700),
 ];
-/// The first of the codes that servers may give a meaning.
+/// The first of the codes that JSON-RPC leaves to servers.
 const OTHER: i32 = -32000;
 
 /// The form of an answer.
@@ -115,8 +115,8 @@ fn status(status: StatusCode) -> &'static str {
     }
 }
 
-/// Answers with A2A's form of an error in place of a problem. An error in JSON-RPC has the status
-/// 200, since its clients read no other answer.
+/// Answers with A2A's form of an error in place of a problem. In JSON-RPC, the errors in [`ERRORS`]
+/// have the status 200, since clients read no other answer.
 pub(crate) async fn show_problems(request: Request, next: Next) -> Response {
     let is_rpc = request.uri().path().ends_with("/a2a");
     let response = next.run(request).await;
@@ -154,7 +154,7 @@ pub(super) fn artifact(id: &str, text: &str) -> Value {
     json!({ "artifactId": id, "parts": [{ "text": text }] })
 }
 
-/// Returns a sentence about a turn.
+/// Returns a message with a sentence about a turn.
 pub(super) fn message(turn: &str, text: &str) -> Value {
     let parts = json!([{ "text": text }]);
     json!({ "messageId": format!("{turn}-status"), "role": "ROLE_AGENT", "parts": parts })

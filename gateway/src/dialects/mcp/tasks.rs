@@ -1,5 +1,5 @@
-//! A turn as a task of MCP's extension `io.modelcontextprotocol/tasks`: a client that has it need
-//! not wait for a reply, but asks for the task until the turn has ended.
+//! A turn as a task of MCP's extension `io.modelcontextprotocol/tasks`: a client that supports it
+//! need not wait for a reply, but polls the task until the turn has ended.
 
 use crate::{document, problem::Problem};
 use arizuko_proto::v1::{self as pb, TurnStatus};

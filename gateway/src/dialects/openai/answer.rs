@@ -74,7 +74,7 @@ struct Model {
     owned_by: &'static str,
 }
 
-/// Whoever answers the link.
+/// The list with the one model.
 pub(super) const MODELS: Models = Models {
     object: "list",
     data: [Model { id: MODEL, object: "model", created: 0, owned_by: MODEL }],

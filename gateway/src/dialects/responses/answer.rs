@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-/// What a response's id has before the id of its turn.
+/// The start of a response's id, before the id of its turn.
 pub(super) const PREFIX: &str = "resp_";
 
 /// Text is in `output[0].content[0].text`.
