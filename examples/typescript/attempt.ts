@@ -35,7 +35,7 @@ export class Attempt {
     this.hold = { turnId, attempt };
   }
 
-  /** Whether the handler has written all. */
+  /** Whether the handler has written everything. */
   get complete(): boolean {
     return this.#handedOff || this.#finish !== undefined;
   }

@@ -20,7 +20,7 @@ export interface Channel {
 export async function open(address: string, tls: SecureClientSessionOptions): Promise<Channel> {
   const baseUrl = address.includes("://") ? address : `http://${address}`;
   const session = connect(baseUrl, tls);
-  // Whoever uses it gets the error, too.
+  // Whoever uses the session gets the error, too.
   session.on("error", () => {});
   const silent = new ConnectError("it does not answer", Code.Unavailable);
   const endIn = (wait: number) => setTimeout(() => session.destroy(silent), wait);

@@ -34,7 +34,7 @@ impl Hold {
 /// The part of a turn's state that the handler's task and the session share.
 #[derive(Clone)]
 pub(super) struct Work {
-    /// Nobody wants the reply any more.
+    /// Cancelled once nobody wants the reply any more.
     pub(super) cancelled: CancellationToken,
     /// How the turn ended, set before `cancelled`. If the turn was cancelled because its reply grew
     /// too long, this stays unset.
@@ -49,9 +49,9 @@ pub(super) struct Work {
 pub(super) struct ActiveTurn {
     pub(super) hold: Hold,
     pub(super) work: Work,
-    /// Control wants the reply.
+    /// Whether control still wants the reply.
     pub(super) is_wanted: bool,
-    /// The handler runs.
+    /// Whether the handler still runs.
     pub(super) is_running: bool,
     is_accepted: bool,
     frames: Vec<AgentFrame>,
@@ -66,7 +66,7 @@ pub(super) struct ActiveTurn {
     stored_at_beat: Option<u64>,
     finish: Option<Finish>,
     finish_sent: bool,
-    /// The last frame is a handoff. No Finish follows it, and control answers it with Lost.
+    /// Whether the last frame is a handoff. No Finish follows it, and control answers it with Lost.
     is_handed_off: bool,
 }
 

@@ -11,7 +11,7 @@ use arizuko_proto::{
 use tokio::time::sleep;
 use tonic::Status;
 
-/// What is heard of a conversation that is followed.
+/// News of a conversation that is followed.
 pub enum Followed {
     /// The conversation so far. Comes first, and again when control was out of reach meanwhile.
     Begun(FollowConversationResponse),
@@ -22,7 +22,7 @@ pub enum Followed {
 }
 
 impl Speaker {
-    /// Tells `heard` what happens in a conversation, until control refuses it.
+    /// Calls `heard` with what happens in a conversation, until control refuses it.
     pub async fn follow(&self, conversation: &str, heard: impl Fn(Followed)) {
         let mut backoff = Backoff::new(RETRY);
         loop {
@@ -46,7 +46,7 @@ impl Speaker {
             conversation: conversation.into(),
             limit: 0,
         };
-        // Nothing was refused if no control answers.
+        // If no control answers, nothing was refused: the caller tries again.
         let Ok(mut agents) = self.control.agents().await else { return Ok(()) };
         let mut responses = agents.follow_conversation(request).await?.into_inner();
         let mut is_first = true;

@@ -55,7 +55,7 @@ impl Reply {
     ///
     /// # Errors
     ///
-    /// Nobody wants the reply any more. This is so for all writes.
+    /// Nobody wants the reply any more.
     pub async fn write(&self, text: impl Into<String>) -> Result<(), Gone> {
         self.send(Piece::Delta(text.into())).await
     }
@@ -176,7 +176,7 @@ pub(super) struct Frames {
     due: VecDeque<AgentFrame>,
     /// The number of the current message in the turn, from 1.
     number: u32,
-    /// A frame of the current message was made.
+    /// Whether the current message has a frame already.
     has_begun: bool,
     /// The text of the current message that is in no frame yet.
     text: String,

@@ -52,7 +52,7 @@ impl Speaker {
         self.call(call).await
     }
 
-    /// Makes a person of this folder, to which the conversation is assigned, its holder.
+    /// Assigns a conversation to this folder, and makes a person its holder.
     ///
     /// # Errors
     ///
