@@ -1,5 +1,5 @@
-//! `arizuko completions`: prints the script by which a shell completes this command. The script runs
-//! the command again for each word that is to be completed, and control knows the names.
+//! `arizuko completions`: prints the script with which a shell completes this command's words. For
+//! each word, the script runs the command again, which asks control for names.
 
 mod bash;
 mod names;
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let program = console.program();
-    // A name without a slash is looked up in PATH then, too.
+    // The script looks up a name without a slash in PATH, too.
     let program = match program.contains('/') {
         true => std::path::absolute(program)?.to_string_lossy().into_owned(),
         false => program.to_owned(),
@@ -43,13 +43,14 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> 
     console.raw(&String::from_utf8(script)?)
 }
 
-/// Completes the first word too after which zsh has loaded the script from a folder of `$fpath`.
+/// When zsh loads the script from a folder of `$fpath`, it does so to complete a word: this
+/// completes that word, too.
 const AUTOLOADED: &str = "
 [[ ${funcstack[1]} != _arizuko ]] || _clap_dynamic_completer_arizuko \"$@\"
 ";
 
-/// Prints the completions that a script asks for, if one does. What goes wrong is not told: it would
-/// be in the way of what somebody is typing.
+/// Prints the completions that a script asks for, if one does. Errors are not shown: they would get
+/// in the way of what somebody is typing.
 pub(crate) fn complete(args: &[OsString], console: &mut Console<'_>) -> Option<ExitCode> {
     let shell = env::var(ASKED).ok().filter(|shell| !shell.is_empty())?;
     let words = args.iter().skip_while(|word| *word != "--").skip(1);

@@ -130,12 +130,12 @@ impl Set {
         }
     }
 
-    /// Whether messages may be deleted that would be kept by the settings as they are now.
+    /// Whether this may delete messages that the present settings keep.
     fn may_delete(&self, now: &FolderSettings) -> bool {
         let seconds = |long: &Duration| (long.seconds, long.nanos);
         let is_shorter = |keep: &Keep| match (&keep.0, &now.keep_messages) {
             (Some(new), Some(now)) => seconds(new) < seconds(now),
-            // Only control knows its own.
+            // Only control knows its own settings.
             _ => true,
         };
         self.keep_messages.as_ref().is_some_and(is_shorter)

@@ -2,8 +2,9 @@
 //! over ssh, in pipes and with a screen reader.
 //!
 //! `keyboard.rs` reads lines and `command.rs` parses them; `work.rs` carries them out and handles
-//! what control says, also for the full screen of `desk.rs`; `board.rs` numbers what waits; `screen.rs` shows it; `bell.rs` rings;
-//! `place.rs` is a folder's session; `replies.rs` reads canned replies; `thread.rs` is a conversation that is followed live; `typing.rs` decides when
+//! what control says, also for the full screen of `desk.rs`; `board.rs` numbers what waits;
+//! `screen.rs` shows it; `bell.rs` rings; `place.rs` is a folder's session; `replies.rs` reads
+//! canned replies; `thread.rs` is a conversation that is followed live; `typing.rs` decides when
 //! visitors see that somebody is typing.
 
 mod bell;
@@ -91,7 +92,7 @@ struct Start {
 }
 
 impl PersonOptions {
-    /// Finds out what is wrong with the options before the terminal is touched.
+    /// Checks the options before the terminal is touched.
     fn prepare(self) -> anyhow::Result<Start> {
         let Self { connection, name, no_bell, replies, mut folders } = self;
         let replies = replies.map(|file| replies::read(&file)).transpose()?.unwrap_or_default();
@@ -137,7 +138,7 @@ impl Start {
         };
         // An error is returned only after the session has ended.
         let mut left = worked.and_then(|()| works.leave());
-        // The work has the pens, and the sessions end only when they are dropped.
+        // The sessions end only when the pens are dropped, which the work has.
         drop(works);
         stop.cancel();
         while let Some(ended) = serving.join_next().await {

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> 
     let browser = browser.unwrap_or_else(|| own.to_owned());
     let mut words = browser.split_whitespace();
     let mut command = Command::new(words.next().unwrap_or(own));
-    // What a browser logs is not for whoever starts it.
+    // Hides what the browser logs.
     command.args(words).arg(args.url.as_str()).stderr(Stdio::null());
     match command.status() {
         Ok(status) if status.success() => Ok(()),

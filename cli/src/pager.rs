@@ -9,7 +9,7 @@ use std::{
 use terminal_size::{Height, terminal_size};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How many lines a terminal has that doesn't say.
+/// How many lines to assume for a terminal whose size is unknown.
 const LINES: usize = 24;
 
 /// Whether there may be a pager.
@@ -49,8 +49,8 @@ impl Pager {
             }
         };
         let mut process = command.stdin(Stdio::piped()).spawn().ok()?;
-        // Ctrl-C is for the pager, which stays, and would not get its terminal back if this ended.
-        // Without a handler the pager still works.
+        // Ctrl-C is for the pager, which goes on and would lose its terminal if this process ended.
+        // If the handler can't be installed, the pager still works.
         let _ = signal(SignalKind::interrupt());
         let input = process.stdin.take();
         Some(Self { process, input })

@@ -14,12 +14,12 @@ pub(crate) struct SseEvent {
 #[derive(Default)]
 pub(crate) struct SseReader {
     line: Vec<u8>,
-    /// The last byte was a carriage return: a line feed right after it ends the same line.
+    /// Whether the last byte was a carriage return: a line feed right after it ends the same line.
     after_return: bool,
-    /// A line has been read. Only the first line can begin with a byte order mark.
+    /// Whether a line has been read. Only the first line can begin with a byte order mark.
     has_begun: bool,
     event: SseEvent,
-    /// The event has a `data` field, which may be empty.
+    /// Whether the event has a `data` field, which may be empty.
     has_data: bool,
     id: String,
     /// The value of Last-Event-ID for the next connection; empty if there is none.

@@ -44,16 +44,16 @@ const TITLE: &str = "title:";
 pub(super) struct Program {
     pub(super) path: PathBuf,
     pub(super) arguments: Vec<OsString>,
-    /// Standard input is the whole turn as JSON.
+    /// Whether standard input is the whole turn as JSON.
     pub(super) json: bool,
-    /// Lines of standard error go to the visitor, as the agent's status or the conversation's
-    /// title.
+    /// Whether lines of standard error go to the visitor, as the agent's status or the
+    /// conversation's title.
     pub(super) status: bool,
-    /// Standard output answers a webhook's sender, in the form of CGI.
+    /// Whether standard output answers a webhook's sender, in the form of CGI.
     pub(super) cgi: bool,
     /// Which folder continues after which exit code.
     pub(super) handoffs: Vec<Successor>,
-    /// A handoff reassigns the conversation.
+    /// Whether a handoff reassigns the conversation.
     pub(super) handoff_conversation: bool,
 }
 

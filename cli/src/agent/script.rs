@@ -40,7 +40,8 @@ pub(super) fn check(path: &Path) -> anyhow::Result<()> {
     if !interpreter.exists() {
         bail!("{shown} is run by {}, which doesn't exist here", interpreter.display());
     }
-    // `env` looks for the program in PATH. Its options and assignments are rare.
+    // `env` looks for the program in PATH. Its options and assignments, which are rare, are not
+    // checked.
     let sought = word().filter(|_| interpreter.ends_with("env")).map(Path::new);
     let is_name =
         |name: &&Path| !name.as_os_str().as_bytes().iter().any(|byte| b"-=".contains(byte));

@@ -234,7 +234,7 @@ pub(super) struct TemporaryError {
     problem: String,
     /// How long to wait before a retry, if the server says so.
     after: Option<Duration>,
-    /// The error is a rate limit. That always passes; an outage may not.
+    /// Whether the error is a rate limit. That always passes; an outage may not.
     is_rate_limit: bool,
 }
 

@@ -17,13 +17,14 @@ pub(super) struct Screen {
     unfinished: Vec<Shown>,
     /// The id of the message that was written last, if more text of it may follow.
     last: Option<String>,
-    /// A person has answered. From then on each message is shown with the name of its author.
+    /// Whether a person has answered. From then on each message is shown with the name of its
+    /// author.
     shows_names: bool,
-    /// Something of the current attempt is shown.
+    /// Whether something of the current attempt is shown.
     has_begun: bool,
-    /// The next message needs no blank line before it.
+    /// Whether the next message needs no blank line before it.
     is_empty: bool,
-    /// The cursor is at the start of a line.
+    /// Whether the cursor is at the start of a line.
     is_at_line_start: bool,
     /// The status that was shown last; empty once text was written after it.
     status: String,

@@ -4,8 +4,8 @@
 use clap_complete::{engine, env::EnvCompleter};
 use std::{ffi::OsString, io, path::Path};
 
-/// Passes whole words, the last one up to the cursor. Of what comes back it leaves out what readline
-/// keeps on the line.
+/// Passes whole words, the last one up to the cursor. From each completion it removes the part that
+/// readline keeps on the line.
 const SCRIPT: &str = r#"_arizuko() {
     local rest=${COMP_LINE:0:$COMP_POINT} words=() piece blank word kept
     for piece in "${COMP_WORDS[@]:0:$((COMP_CWORD + 1))}"; do

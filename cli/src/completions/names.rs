@@ -1,5 +1,5 @@
-//! The names that control completes: folders, JIDs and ids. Which of them a word can be, the name of
-//! its value in the help says: `FOLDER`, or `JID|tok_…|URL`.
+//! The names that are completed from control: folders, JIDs and ids. The name of an argument's
+//! value in the help, such as `FOLDER` or `JID|tok_…|URL`, says which of them it takes.
 
 use crate::{connect, console::printable, contexts, control::Control, event, key, route, token};
 use arizuko_proto::{
@@ -15,7 +15,8 @@ use tokio::{runtime, time::timeout};
 const DEADLINE: Duration = Duration::from_secs(1);
 /// How many conversations are offered, the most recent ones.
 const RECENT: u32 = 50;
-/// From how many tenants an operator is offered conversations. The audit log notes each reading.
+/// From how many tenants an operator is offered conversations: few, since the audit log notes each
+/// reading.
 const TENANTS: usize = 8;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -46,7 +47,7 @@ impl Kind {
     }
 }
 
-/// A word, and what tells it from others.
+/// A word, and a description that tells it from others.
 type Name = (String, String);
 
 /// Returns a command that completes names from the control that `words` lead to.
@@ -84,7 +85,7 @@ fn candidates(kinds: &[Kind], words: &[OsString]) -> Vec<CompletionCandidate> {
     names.into_iter().map(candidate).collect()
 }
 
-/// Finds control by the flags before the word that is to be completed, and else as any command does.
+/// Finds control by the flags before the word that is to be completed, or else as any command does.
 fn control(words: &[OsString]) -> Option<Control> {
     let before = &words[..words.len().saturating_sub(1)];
     let command = variables::without_empty(crate::command()).ignore_errors(true);
@@ -112,7 +113,7 @@ async fn names(kinds: &[Kind], begun: &str, control: &Control) -> anyhow::Result
     let jids = || tokens.iter().map(|token| token.jid.clone());
     for kind in kinds {
         match kind {
-            // No audit entry if it is a folder that is being typed.
+            // A folder that is being typed causes no audit entry.
             Kind::Conversation if agrees(begun, "cnv_") => {
                 names.extend(conversations(control).await?);
             }
@@ -146,7 +147,7 @@ async fn names(kinds: &[Kind], begun: &str, control: &Control) -> anyhow::Result
     Ok(names)
 }
 
-/// Whether a word that has begun so can begin with `prefix`.
+/// Whether a word that begins with `begun` can begin with `prefix`.
 fn agrees(begun: &str, prefix: &str) -> bool {
     begun.starts_with(prefix) || prefix.starts_with(begun)
 }
@@ -186,7 +187,7 @@ async fn attached(control: &Control) -> Vec<String> {
     folders.into_iter().map(|folder| folder.folder).collect()
 }
 
-/// Adds the folders that these are in.
+/// Adds the folders that contain these.
 fn with_parents(folders: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
     folders.flat_map(|folder| {
         let ends = folder.match_indices('/').map(|(at, _)| at).chain([folder.len()]);

@@ -11,7 +11,7 @@ pub(super) enum Command {
     Take(Option<usize>),
     /// Follow the conversation with this number live; `None`: the one that was asked about.
     Watch(Option<usize>),
-    /// Stop to watch or to answer the open conversation.
+    /// Stop watching or answering the open conversation.
     Leave,
     /// Leave a note in the open conversation.
     Note(String),

@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     let left = start
         .serve(Screen::Full(Rc::clone(&log)), true, async |work| {
             let worked = desk.run(work, &mut full_screen).await;
-            // What is told from now on is printed when the screen is back.
+            // Lines that are logged from now on are printed when the screen is restored.
             desk.log.borrow_mut().clear();
             worked
         })

@@ -27,7 +27,7 @@ const GARBLED: &str = "(that is not UTF-8, so this line cannot be sent: Ctrl-C d
 pub(super) struct Keyboard {
     typed: mpsc::UnboundedReceiver<Typed>,
     prompts: threads::Sender<String>,
-    /// A prompt waits for its line.
+    /// Whether a prompt waits for its line.
     is_asked: Arc<AtomicBool>,
     /// The terminal's settings before the keyboard was opened.
     before: Option<Termios>,

@@ -23,11 +23,11 @@ pub(super) struct Place {
 /// The events of places, each with the number of the place.
 pub(super) type Events = mpsc::UnboundedSender<(usize, Event)>;
 
-/// What a person should know of.
+/// An event that a person should know of.
 pub(super) enum Event {
     /// An event of a place's session.
     Session(PersonEvent),
-    /// What is heard of a conversation that the person follows.
+    /// News of a conversation that the person follows.
     Followed(String, Box<Followed>),
 }
 

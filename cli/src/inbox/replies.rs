@@ -1,4 +1,4 @@
-//! Canned replies, which a file has by name.
+//! Canned replies, which are read from a file and have names.
 
 use anyhow::{Context as _, anyhow, ensure};
 use std::{collections::BTreeMap, fs, path::Path};

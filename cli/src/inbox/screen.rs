@@ -21,7 +21,7 @@ pub(super) enum Screen<'a, 'b> {
 }
 
 impl Screen<'_, '_> {
-    /// Whether what is said in the open conversation shows by itself.
+    /// Whether the open conversation is on the screen by itself.
     pub(super) fn shows_threads(&self) -> bool {
         matches!(self, Self::Full(_))
     }

@@ -19,12 +19,12 @@ pub(super) struct Thread {
     unfinished: HashSet<String>,
     /// The ids of the messages that [`Self::news`] has returned.
     told: HashSet<String>,
-    /// Whatever hears of the conversation, until this is dropped.
+    /// The task that follows the conversation, until this is dropped.
     _following: AbortOnDropHandle<()>,
 }
 
 impl Thread {
-    /// Begins without messages, which `following` hears of.
+    /// Begins without messages. The task `following` brings them.
     pub(super) fn new(conversation: String, following: AbortOnDropHandle<()>) -> Self {
         Self {
             conversation,
@@ -38,7 +38,7 @@ impl Thread {
         }
     }
 
-    /// Begins again with what control says.
+    /// Starts over with the conversation as control sends it.
     pub(super) fn begin(&mut self, begun: FollowConversationResponse) {
         self.messages.clear();
         self.unfinished.clear();
@@ -112,7 +112,7 @@ impl Thread {
     }
 }
 
-/// Returns what the agent says now.
+/// Returns a message that the agent is writing now.
 fn says(id: String, turn_id: String, content: String) -> Message {
     let (author, created_at) = (Author::Assistant.into(), Some(SystemTime::now().into()));
     Message { id, turn_id, author, content, created_at, ..Message::default() }

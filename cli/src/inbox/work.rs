@@ -48,12 +48,12 @@ pub(super) struct Work<'a, 'b> {
     thread: Option<Thread>,
     /// The answer from control that a command waits for.
     awaited: Awaited,
-    /// The places for which control is out of reach. The person knows if there is one.
+    /// The places for which control is out of reach. The person was told if there is one.
     out_of_reach: HashSet<usize>,
     typing: Typing,
     /// The lines so far of an answer that continues on the next line.
     draft: String,
-    /// A line of the answer is not UTF-8, so that none of it is sent.
+    /// Whether a line of the answer is not UTF-8, so that none of it is sent.
     is_garbled: bool,
     /// How many lines were not carried out.
     refused: usize,
@@ -70,7 +70,7 @@ struct Opened {
     conversation: String,
     /// The place that speaks in it.
     place: usize,
-    /// The person only watches, so that no answer goes to it.
+    /// Whether the person only watches, so that no answer goes to it.
     is_watched: bool,
 }
 

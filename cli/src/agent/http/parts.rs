@@ -83,7 +83,7 @@ pub(super) enum PartReader {
 }
 
 impl PartReader {
-    /// Returns the reader for a media type and a charset. Refuses those that no reader is for.
+    /// Returns the reader for a media type and a charset. Refuses unknown ones.
     pub(super) fn of(kind: &str, charset: &str) -> Result<Self, Failure> {
         if !["", "utf-8", "utf8", "us-ascii"].contains(&charset) {
             return Err(Failure::new(format!("the endpoint answers in {charset}, not in UTF-8")));

@@ -22,7 +22,7 @@ pub(super) struct Completion<'a> {
     thoughts: Thoughts,
     mender: Mender,
     whole: Whole,
-    /// The visitor has seen a part of the reply.
+    /// Whether the visitor has seen a part of the reply.
     pub(super) has_begun: bool,
     /// The status that the visitor sees.
     status: String,
@@ -30,7 +30,7 @@ pub(super) struct Completion<'a> {
     tool: String,
     /// Why the model stopped, in lower case. `None` while it may still write.
     pub(super) finish_reason: Option<String>,
-    /// No more chunks will come.
+    /// Whether no more chunks will come.
     pub(super) is_done: bool,
     /// How many tokens the completion took, if the endpoint reports that.
     pub(super) usage: Value,

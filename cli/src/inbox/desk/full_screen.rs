@@ -1,4 +1,4 @@
-//! The terminal while the desk has all of it.
+//! The terminal while the desk takes all of its screen.
 
 use anyhow::Context as _;
 use ratatui::{
@@ -66,8 +66,8 @@ impl Drop for FullScreen {
     }
 }
 
-/// Returns the size of the terminal that standard output is, which need not be the one that this
-/// process belongs to.
+/// Returns the size of the terminal on standard output, which need not be this process's
+/// controlling terminal.
 fn area() -> Rect {
     let size = terminal_size_of(io::stdout());
     let (columns, rows) = size.map_or((80, 24), |(columns, rows)| (columns.0, rows.0));

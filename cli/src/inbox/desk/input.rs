@@ -29,7 +29,7 @@ impl Input {
         self.at += text.len();
     }
 
-    /// Edits the text as a shell does. Returns whether the key was one for that.
+    /// Edits the text as a shell does. Returns whether the key is one that edits.
     pub(super) fn press(&mut self, key: &KeyEvent) -> bool {
         let has = |modifier| key.modifiers.contains(modifier);
         match key.code {

@@ -36,7 +36,7 @@ impl Work<'_, '_> {
                 content: content.into(),
                 name: self.name.clone(),
                 idempotency_key: new_key()?,
-                // The visitor would read it beside a colleague's reply.
+                // Otherwise the visitor could read it beside a colleague's reply.
                 unless_held: true,
                 ..SendMessageRequest::default()
             };

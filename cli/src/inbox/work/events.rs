@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) enum Next {
     /// Something at this place.
     Event(usize, Event),
-    /// The person has stopped to type.
+    /// The person has stopped typing.
     Idle,
 }
 

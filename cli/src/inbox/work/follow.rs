@@ -21,7 +21,7 @@ impl Work<'_, '_> {
         format!("You watch {number}: /take it to answer, /leave it to stop.")
     }
 
-    /// Stops to answer or to watch a conversation, whose turn stays the person's.
+    /// Stops answering or watching a conversation. Its turn stays the person's.
     pub(super) async fn step_back(&mut self) -> String {
         let Some(Opened { conversation, .. }) = self.open.clone() else {
             return self.refuse("Nothing is open.");
