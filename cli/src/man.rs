@@ -35,8 +35,8 @@ pub(crate) fn run(args: &Args, command: Command) -> anyhow::Result<()> {
     written.with_context(|| format!("cannot write to {}", args.folder.display()))
 }
 
-/// Writes the page of a command, and those of its subcommands. If it has no examples of its own, its
-/// page has those of the command above it that run it.
+/// Writes the page of a command, and those of its subcommands. If it has no examples of its own,
+/// its page has those of the command above it that run it.
 fn write(command: &Command, above: &[String], folder: &Path) -> io::Result<()> {
     let name = command.get_bin_name().unwrap_or(command.get_name());
     let mut examples = examples(command);

@@ -1,5 +1,5 @@
-//! `arizuko mcp`: an MCP server on standard input and output, by which an agent's model issues, lists
-//! and ends links with the agent's key.
+//! `arizuko mcp`: an MCP server on standard input and output, by which an agent's model issues,
+//! lists and ends links with the agent's key.
 
 use crate::{
     connect,

@@ -47,8 +47,8 @@ impl Room {
         self.0.resize_soon(bytes).await
     }
 
-    /// Returns the answer with a body that counts for as long as it is held. A longer answer than was
-    /// expected waits a moment for more room.
+    /// Returns the answer with a body that counts for as long as it is held. A longer answer than
+    /// was expected waits a moment for more room.
     pub(crate) async fn hold(self, response: Response) -> Result<Response, Problem> {
         let Self(mut share) = self;
         let bytes = response.body().size_hint().exact();

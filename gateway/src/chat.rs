@@ -1,4 +1,5 @@
-//! POST `/chat/{token}/`: accepts a visitor's message, and answers as JSON, HTML or an event stream.
+//! POST `/chat/{token}/`: accepts a visitor's message, and answers as JSON, HTML or an event
+//! stream.
 
 use crate::{
     accept::Accept,

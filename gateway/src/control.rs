@@ -1,6 +1,7 @@
 //! The client of control. If one control doesn't answer a call, the next one gets it.
 //!
-//! Nothing that control says is cached: each request asks again, so that a revocation counts at once.
+//! Nothing that control says is cached: each request asks again, so that a revocation counts at
+//! once.
 
 mod client;
 mod names;
@@ -56,8 +57,8 @@ impl Control {
         self.0.ask(ANSWER_TIMEOUT, &place, Effect::Read, request, call).await
     }
 
-    /// Posts a message. Adds an idempotency key if there is none, so that the call is safe to repeat at
-    /// another control.
+    /// Posts a message. Adds an idempotency key if there is none, so that the call is safe to
+    /// repeat at another control.
     pub(crate) async fn post(
         &self,
         mut request: pb::PostMessageRequest,
@@ -79,8 +80,8 @@ impl Control {
         };
         let call = |mut client: Client, request| async move { client.post_message(request).await };
         let mut posted = self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await?;
-        // Without a key from the visitor, only the gateway itself can have repeated the message. For a
-        // webhook, control tells the sender's repeats from the gateway's.
+        // Without a key from the visitor, only the gateway itself can have repeated the message.
+        // For a webhook, control tells the sender's repeats from the gateway's.
         posted.repeated &= has_key || is_hook;
         if posted.filtered || !posted.handshake.is_empty() {
             return Ok(posted);
@@ -164,7 +165,8 @@ impl Control {
         self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await
     }
 
-    /// Subscribes to the frames after `cursor`. `None` if the reader has all frames of an ended turn.
+    /// Subscribes to the frames after `cursor`. `None` if the reader has all frames of an ended
+    /// turn.
     pub(crate) async fn subscribe(
         &self,
         access: pb::Access,

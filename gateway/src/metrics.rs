@@ -1,5 +1,5 @@
-//! The gateway's metrics. `docs/operations.md` explains their names. No label has a value that a visitor
-//! chooses.
+//! The gateway's metrics. `docs/operations.md` explains their names. No label has a value that a
+//! visitor chooses.
 
 use arizuko_proto::{
     telemetry::metrics::{Latencies, Registry, latencies},

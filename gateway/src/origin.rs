@@ -143,8 +143,8 @@ fn with_cors(mut response: Response, origin: HeaderValue) -> Response {
 const PERMISSIONS: &str =
     "camera=(), display-capture=(), geolocation=(), microphone=(), midi=(), payment=(), usb=()";
 
-/// Adds headers that forbid caching, framing, indexing, type sniffing and referrers, unless the answer
-/// sets these headers itself.
+/// Adds headers that forbid caching, framing, indexing, type sniffing and referrers, unless the
+/// answer sets these headers itself.
 pub(crate) async fn add_security_headers(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -164,8 +164,8 @@ pub(crate) async fn add_security_headers(
     for (name, value) in DEFAULTS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
-    // HSTS keeps a link that is typed without `https://` from being sent unencrypted. Without our own
-    // TLS it is for the proxy in front to decide.
+    // HSTS keeps a link that is typed without `https://` from being sent unencrypted. Without our
+    // own TLS it is for the proxy in front to decide.
     if gateway.options.tls.are_named() {
         response.headers_mut().insert(
             header::STRICT_TRANSPORT_SECURITY,

@@ -123,8 +123,8 @@ impl Problem {
         Refusal::new(ErrorReason::LinkPaused, "").into()
     }
 
-    /// Returns the problem of a webhook's delivery. Senders give up on a 403, but deliver again after
-    /// a 503.
+    /// Returns the problem of a webhook's delivery. Senders give up on a 403, but deliver again
+    /// after a 503.
     pub(crate) fn of_delivery(refusal: Refusal) -> Self {
         let status = match refusal.reason {
             ErrorReason::LinkPaused => StatusCode::SERVICE_UNAVAILABLE,

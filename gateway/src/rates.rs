@@ -40,8 +40,8 @@ impl Rates {
         Self { each: minute / per_minute.max(1), burst: minute / 2, even_at }
     }
 
-    /// Counts a request, or refuses it. Returns how many more the address may make at once, and when
-    /// it will be back within its rate.
+    /// Counts a request, or refuses it. Returns how many more the address may make at once, and
+    /// when it will be back within its rate.
     pub(crate) fn take(&self, address: IpAddr) -> Result<(u64, Duration), Problem> {
         let now = Instant::now();
         let mut even_at = self.even_at();

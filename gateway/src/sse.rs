@@ -34,8 +34,8 @@ pub(crate) fn write_data(out: &mut String, data: &impl Serialize) {
     out.push('\n');
 }
 
-/// Writes an event with an id, which comes last: some readers note it at once, and would skip an event
-/// that is cut after it.
+/// Writes an event with an id, which comes last: some readers note it at once, and would skip an
+/// event that is cut after it.
 pub(crate) fn write_numbered(out: &mut String, id: &str, name: &str, data: &impl Serialize) {
     if !name.is_empty() {
         let _ = writeln!(out, "event: {name}");

@@ -49,7 +49,8 @@ impl Target {
         self.is_name
     }
 
-    /// Returns an endpoint for the host as it was given: each connection goes to any of its addresses.
+    /// Returns an endpoint for the host as it was given: each connection goes to any of its
+    /// addresses.
     pub fn endpoint(&self) -> Endpoint {
         self.endpoint.clone()
     }

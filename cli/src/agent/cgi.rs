@@ -1,5 +1,5 @@
-//! Reads what a program prints with `--cgi`: the answer to a webhook's sender, in the form of CGI (RFC
-//! 3875): headers, a blank line, the body.
+//! Reads what a program prints with `--cgi`: the answer to a webhook's sender, in the form of CGI
+//! (RFC 3875): headers, a blank line, the body.
 
 use arizuko_proto::v1::{Header, HttpResponse};
 

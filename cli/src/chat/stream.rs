@@ -55,8 +55,8 @@ impl Drop for Stream {
     }
 }
 
-/// Reads events until the stream is dropped, the link refuses, or an outage lasts too long. If not even
-/// the beginning of a stream comes through, polls instead.
+/// Reads events until the stream is dropped, the link refuses, or an outage lasts too long. If not
+/// even the beginning of a stream comes through, polls instead.
 async fn read(
     link: &ChatLink,
     conversation: &str,

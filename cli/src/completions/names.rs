@@ -152,8 +152,8 @@ fn agrees(begun: &str, prefix: &str) -> bool {
     begun.starts_with(prefix) || prefix.starts_with(begun)
 }
 
-/// Returns conversations, the most recently active first: of the key's folder, or else of the tenants
-/// that have links, since an operator's key has no folder.
+/// Returns conversations, the most recently active first: of the key's folder, or else of the
+/// tenants that have links, since an operator's key has no folder.
 async fn conversations(control: &Control) -> anyhow::Result<Vec<Name>> {
     let mut client = control.conversations().await?;
     let mut list = async |folder: String| {

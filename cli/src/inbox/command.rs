@@ -7,7 +7,8 @@ pub(super) enum Command {
     List,
     /// Claim, or return to, the conversation with this number.
     Open(usize),
-    /// Take the conversation with this number from a colleague; `None`: the one that was asked about.
+    /// Take the conversation with this number from a colleague; `None`: the one that was asked
+    /// about.
     Take(Option<usize>),
     /// Follow the conversation with this number live; `None`: the one that was asked about.
     Watch(Option<usize>),

@@ -86,7 +86,8 @@ impl Control {
     /// Prepares calls to the control that the environment names: ARIZUKO_CONTROL holds the
     /// addresses, with commas between them, and ARIZUKO_KEY, or the file that ARIZUKO_KEY_FILE
     /// names, the key. For https, ARIZUKO_CA names a file of authorities to trust instead of the
-    /// system's, and ARIZUKO_CLIENT_CERT and ARIZUKO_CLIENT_KEY the certificate to show and its key.
+    /// system's, and ARIZUKO_CLIENT_CERT and ARIZUKO_CLIENT_KEY the certificate to show and its
+    /// key.
     ///
     /// # Errors
     ///
@@ -127,8 +128,8 @@ impl Control {
     }
 
     /// Connects to a control that has just said that it can serve. Where none says so, connects to
-    /// one that answers. Each call of this begins with the next control in the list, in which a name
-    /// stands for all controls whose addresses it has at that time.
+    /// one that answers. Each call of this begins with the next control in the list, in which a
+    /// name stands for all controls whose addresses it has at that time.
     ///
     /// So no call goes to a control that hangs, unless it began to hang just then, and nothing
     /// needs to be repeated at another one.

@@ -48,8 +48,8 @@ impl<E: Error> From<E> for Failure {
 pub enum Ending {
     /// Control has the whole reply.
     Finished,
-    /// Control has ended the turn: for example, the visitor cancelled it, its link ended, its deadline
-    /// passed, or its reply grew too long.
+    /// Control has ended the turn: for example, the visitor cancelled it, its link ended, its
+    /// deadline passed, or its reply grew too long.
     Cancelled,
     /// The turn is no longer this session's, for this reason.
     Lost(String),

@@ -38,8 +38,8 @@ pub(crate) struct Subscription {
     backoff: Backoff,
 }
 
-/// The state of a subscription. It is kept here and not in a future, so that `next` may be dropped at
-/// any time.
+/// The state of a subscription. It is kept here and not in a future, so that `next` may be dropped
+/// at any time.
 enum Phase {
     /// Waiting until this time for the next attempt.
     Pausing(Instant),
@@ -78,7 +78,8 @@ enum Step {
 }
 
 impl Subscription {
-    /// Subscribes to the frames after `cursor`. `None` if the reader has all frames of an ended turn.
+    /// Subscribes to the frames after `cursor`. `None` if the reader has all frames of an ended
+    /// turn.
     pub(super) async fn open(
         nodes: Nodes,
         access: pb::Access,

@@ -1,8 +1,8 @@
 //! One Watch stream to one control, shared by all subscriptions to that control.
 //!
-//! The stream is always read at once, however slow the readers are: unread frames of one reader would
-//! make HTTP/2 close the connection of all readers. A reader's queue is bounded by its credit, to
-//! which the reader adds only as it takes frames.
+//! The stream is always read at once, however slow the readers are: unread frames of one reader
+//! would make HTTP/2 close the connection of all readers. A reader's queue is bounded by its
+//! credit, to which the reader adds only as it takes frames.
 
 use super::client::Client;
 use arizuko_proto::v1::{
@@ -24,8 +24,8 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
-/// The credit of a new subscription: how many frames of up to 1 KiB control may send before the reader
-/// takes one.
+/// The credit of a new subscription: how many frames of up to 1 KiB control may send before the
+/// reader takes one.
 const CREDIT: u32 = 128;
 /// The shortest time between two attempts to open a stream.
 const REOPEN_INTERVAL: Duration = Duration::from_millis(500);
@@ -76,7 +76,8 @@ impl Watch {
         Self { address: address.into(), client, current: Mutex::new(None) }
     }
 
-    /// Starts a subscription without waiting. If the stream can't be opened, or breaks, the feed ends.
+    /// Starts a subscription without waiting. If the stream can't be opened, or breaks, the feed
+    /// ends.
     pub(super) fn subscribe(&self, subscribe: Subscribe) -> Feed {
         let mut current = lock(&self.current);
         let stream = match &*current {

@@ -1,5 +1,5 @@
-//! `/chat/{token}/a2a`: A2A 1.0, as JSON-RPC and as HTTP+JSON. A conversation is a context, a turn is
-//! a task, and the messages of its reply are artifacts.
+//! `/chat/{token}/a2a`: A2A 1.0, as JSON-RPC and as HTTP+JSON. A conversation is a context, a turn
+//! is a task, and the messages of its reply are artifacts.
 
 mod events;
 mod words;

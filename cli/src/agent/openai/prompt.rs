@@ -57,8 +57,8 @@ fn untrusted(webhooks: &[&Observed]) -> String {
 }
 
 /// Returns the system's message: the operator's instructions, the texts of the route and the link,
-/// who the visitor is, who had the turn before, and what they answered. No part of it was written by
-/// a visitor or by a webhook's caller, but a site may let its visitors choose their names.
+/// who the visitor is, who had the turn before, and what they answered. No part of it was written
+/// by a visitor or by a webhook's caller, but a site may let its visitors choose their names.
 fn system(instructions: &str, turn: &Turn) -> String {
     let mut parts = Vec::new();
     let mut add = |label: &str, text: &str| {
