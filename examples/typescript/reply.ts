@@ -6,7 +6,7 @@ import type { Turn } from "./generated/arizuko/v1/turn_pb.js";
 
 const MAX_TEXT = 15_000; // characters; in any language they fit into a frame of 64 KiB
 const PIECES = new RegExp(`[^]{1,${MAX_TEXT}}`, "gu");
-const MAX_REPLY = 16 << 20; // bytes; control fails a turn long before
+const MAX_REPLY = 16 << 20; // bytes; control fails the turn long before this
 
 /** Throw this in a handler that can't answer, with a sentence for the visitor. */
 export class Failure extends Error {

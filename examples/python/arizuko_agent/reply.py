@@ -16,7 +16,7 @@ log = logging.getLogger("arizuko_agent")
 
 MAX_TEXT = 15_000  # characters; in any language they fit into a frame of 64 KiB
 MAX_FRAMES = 32  # in one Append; at most 2 MiB of the 4 MiB that control takes
-MAX_REPLY = 16 << 20  # bytes; control fails a turn long before
+MAX_REPLY = 16 << 20  # bytes; control fails the turn long before this
 
 
 class Failure(Exception):

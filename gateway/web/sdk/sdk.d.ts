@@ -117,7 +117,7 @@ export interface Page {
 /** A conversation of a visitor for whom the site vouches. */
 export interface Listed {
   conversation: string;
-  /** The beginning of its first message. */
+  /** What the agent calls it, or else the beginning of its first message. */
   title: string;
   active_at: string;
 }
