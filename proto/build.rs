@@ -3,7 +3,7 @@
 use prost::Message as _;
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 17] = [
+const FILES: [&str; 18] = [
     "arizuko/v1/admin.proto",
     "arizuko/v1/agent.proto",
     "arizuko/v1/conversation.proto",
@@ -21,6 +21,7 @@ const FILES: [&str; 17] = [
     "arizuko/v1/token.proto",
     "arizuko/v1/turn.proto",
     "arizuko/v1/visitor.proto",
+    "arizuko/v1/watch.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -210,8 +210,20 @@ impl Control {
         let secret = settings::parse_secret(secret, self.partitions);
         let secret = secret.ok_or(Refusal::KeyInvalid)?;
         // The time that it takes to compare hashes tells nothing about the key.
-        let hash = secret.hash();
-        let found: Option<Key> = self.ledger.record(secret.partition, &KeyId::of(&secret)).await?;
+        self.holder(secret.partition, KeyId::of(&secret), secret.hash()).await
+    }
+
+    /// Returns the holder of a caller's key as it is now. Reads the key afresh.
+    ///
+    /// # Errors
+    /// [`Refusal::KeyInvalid`] if the caller's secret no longer opens the key.
+    pub(crate) async fn still(&self, caller: &Caller) -> Result<Caller, Error> {
+        let partition = caller.key_id.partition(self.partitions).ok_or(Refusal::KeyInvalid)?;
+        self.holder(partition, caller.key_id.clone(), caller.hash.clone()).await
+    }
+
+    async fn holder(&self, partition: Partition, id: KeyId, hash: String) -> Result<Caller, Error> {
+        let found: Option<Key> = self.ledger.record(partition, &id).await?;
         let now = self.ledger.now();
         let found = found.filter(|key| key.opens_with(&hash, now));
         let found = found.ok_or(Refusal::KeyInvalid)?;
@@ -370,7 +382,7 @@ async fn store_keys(
         if !ledger.transact(secret.partition, &[], storing).await.map_err(cause)? {
             require_key(ledger, &role, variable).await?;
             let id = KeyId::of(&secret).to_string();
-            tracing::warn!(key = id, "the key in {variable} has ended and opens nothing");
+            tracing::warn!(key = id, "the key in {variable} was revoked or has expired");
         }
     }
     Ok(())

@@ -40,7 +40,7 @@ mod wire;
 
 /// The largest request that posts a message, in bytes: a webhook's body with its headers.
 const POST_BYTES: usize = 17 << 20;
-/// The largest message of the calls that carry many frames or many routes, in bytes.
+/// The largest message of the calls that carry many frames, routes or other calls, in bytes.
 const LONG_BYTES: usize = 4 << 20;
 /// The largest request of any other call, in bytes: a link with the longest options fits.
 const REQUEST_BYTES: usize = 256 << 10;
@@ -122,6 +122,7 @@ pub(crate) fn service(
     let services = services
         .into_axum_router()
         .route_service("/arizuko.v1.GatewayService/PostMessage", gateways(POST_BYTES))
+        .route_service("/arizuko.v1.GatewayService/Call", gateways(LONG_BYTES))
         .route_service("/arizuko.v1.AgentService/Attach", agents(LONG_BYTES))
         .route_service("/arizuko.v1.AgentService/SendMessage", agents(LONG_BYTES))
         .route_service("/arizuko.v1.RouteService/ApplyRoutes", routes(LONG_BYTES));

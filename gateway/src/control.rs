@@ -3,6 +3,7 @@
 //! Nothing that control says is cached: each request asks again, so that a revocation counts at
 //! once.
 
+mod calls;
 mod client;
 mod names;
 mod node;
@@ -18,8 +19,9 @@ use arizuko_proto::{public_id, telemetry::traces, tls::ClientFiles, v1 as pb};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use client::Client;
 use futures_util::future::select_ok;
+use node::Node;
 use nodes::{Effect, Nodes};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Span;
 
@@ -45,8 +47,8 @@ impl Control {
     ) -> Result<pb::ResolveTokenResponse, Refusal> {
         let place = access.token.clone();
         let request = pb::ResolveTokenRequest { access: Some(access) };
-        let call = |mut client: Client, request| async move { client.resolve_token(request).await };
-        self.0.ask(ANSWER_TIMEOUT, &place, Effect::Read, request, call).await
+        let call = |node: Arc<Node>, request| async move { node.resolve(request).await };
+        self.0.ask_node(ANSWER_TIMEOUT, &place, Effect::Read, request, call).await
     }
 
     /// Reads a link's logo.
@@ -78,8 +80,9 @@ impl Control {
             Some(access) if is_new => access.token.clone(),
             _ => request.conversation.clone(),
         };
-        let call = |mut client: Client, request| async move { client.post_message(request).await };
-        let mut posted = self.0.ask(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await?;
+        let call = |node: Arc<Node>, request| async move { node.post(request).await };
+        let mut posted =
+            self.0.ask_node(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await?;
         // Without a key from the visitor, only the gateway itself can have repeated the message.
         // For a webhook, control tells the sender's repeats from the gateway's.
         posted.repeated &= has_key || is_hook;

@@ -6,18 +6,24 @@ The contract is that of the stubs in PYTHONPATH. With --newer, each message has 
 doesn't know, and the agent also says things that control doesn't know.
 """
 
+import importlib
 import json
 import queue
 import sys
 import threading
 
 import grpc
-from arizuko.v1 import agent_pb2, agent_pb2_grpc, conversation_pb2, gateway_pb2, gateway_pb2_grpc
+from arizuko.v1 import agent_pb2, agent_pb2_grpc, gateway_pb2, gateway_pb2_grpc
 
 CONTROL, AGENT_KEY, GATEWAY_KEY, TOKEN = sys.argv[1:5]
 # Field 15000 with the text "new", which this version of the contract doesn't have.
 UNKNOWN = b"\xc2\xa9\x07\x03new" if "--newer" in sys.argv else b""
 WAIT = 15
+
+
+def moved(name, file):
+    """Returns a message that has moved from gateway.proto to another file."""
+    return getattr(gateway_pb2, name, None) or getattr(importlib.import_module(f"arizuko.v1.{file}_pb2"), name)
 
 
 def say(message):
@@ -62,7 +68,7 @@ class Agent(Stream):
 
 
 class Watch(Stream):
-    request = gateway_pb2.WatchRequest
+    request = moved("WatchRequest", "watch")
 
 
 channel = grpc.insecure_channel(CONTROL)
@@ -70,13 +76,12 @@ agent = threading.Thread(target=Agent(agent_pb2_grpc.AgentServiceStub(channel).A
 agent.start()
 
 gateway = gateway_pb2_grpc.GatewayServiceStub(channel)
-# Messages may move between files of the contract.
-access = (gateway_pb2 if hasattr(gateway_pb2, "Access") else conversation_pb2).Access(token=TOKEN, kind="TOKEN_KIND_CHAT")
+access = moved("Access", "conversation")(token=TOKEN, kind="TOKEN_KIND_CHAT")
 link = gateway.ResolveToken(say(gateway_pb2.ResolveTokenRequest(access=access)), metadata=key(GATEWAY_KEY))
 message = gateway_pb2.PostMessageRequest(access=access, content=b"hello")
 posted = gateway.PostMessage(say(message), metadata=key(GATEWAY_KEY))
 watch = Watch(gateway.Watch, GATEWAY_KEY)
-watch.send(subscribe=say(gateway_pb2.WatchRequest.Subscribe(
+watch.send(subscribe=say(Watch.request.Subscribe(
     subscription=1, access=access, conversation=posted.conversation, credit=100)))
 frames = []
 while "turn_done" not in frames:

@@ -34,6 +34,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::Span;
 
 mod attached;
+mod calls;
 mod proven;
 pub(super) mod read;
 mod signed;
@@ -47,6 +48,7 @@ const MAX_PAGE_SIZE: u32 = 200;
 #[tonic::async_trait]
 impl v1::gateway_service_server::GatewayService for Service {
     type WatchStream = watch::Responses;
+    type CallStream = calls::Responses;
 
     async fn resolve_token(
         &self,
@@ -322,6 +324,14 @@ impl v1::gateway_service_server::GatewayService for Service {
         let (caller, requests) = self.authenticate_gateway(request)?;
         let responses = watch::serve(self.control.clone(), &caller, requests).await?;
         Ok(Response::new(responses))
+    }
+
+    async fn call(
+        &self,
+        request: Request<Streaming<v1::CallRequest>>,
+    ) -> Result<Response<Self::CallStream>, Status> {
+        let (caller, requests) = self.authenticate_gateway(request)?;
+        Ok(Response::new(calls::serve(self.clone(), caller, requests)))
     }
 
     async fn report_gateway(

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 use tonic::{Code, Status, codegen::http};
 use tower::{Layer, Service};
-use tracing::{Instrument as _, field::Empty};
+use tracing::{Instrument as _, Span, field::Empty};
 
 #[derive(Clone)]
 pub(crate) struct ObserveLayer {
@@ -50,20 +50,9 @@ where
     fn call(&mut self, request: http::Request<Q>) -> Self::Future {
         let begun = Instant::now();
         let path = request.uri().path().trim_start_matches('/');
-        // An error span, so that log lines of failures have its fields at every level.
-        let span = tracing::error_span!(
-            "call",
-            otel.kind = Empty,
-            otel.name = Empty,
-            method = path,
-            token = Empty,
-            conversation = Empty,
-            turn = Empty,
-            trace = Empty,
-        );
         let parent = request.headers().get(TRACEPARENT);
         let parent = parent.and_then(|parent| parent.to_str().ok());
-        traces::follow(&span, "server", path, parent.unwrap_or_default());
+        let span = span(path, parent.unwrap_or_default());
         let method = path.trim_start_matches("arizuko.v1.").to_owned();
         let metrics = self.metrics.clone();
         let answering = self.inner.call(request);
@@ -78,7 +67,25 @@ where
     }
 }
 
-fn record(metrics: &Metrics, method: String, status: Option<&Status>, begun: Instant) {
+/// Returns the span of a call, which continues the trace of its caller.
+pub(super) fn span(path: &str, parent: &str) -> Span {
+    // An error span, so that log lines of failures have its fields at every level.
+    let span = tracing::error_span!(
+        "call",
+        otel.kind = Empty,
+        otel.name = Empty,
+        method = path,
+        token = Empty,
+        conversation = Empty,
+        turn = Empty,
+        trace = Empty,
+    );
+    traces::follow(&span, "server", path, parent);
+    span
+}
+
+/// Counts and times a call of `Service/Method`. `status` is `None` if it succeeded.
+pub(super) fn record(metrics: &Metrics, method: String, status: Option<&Status>, begun: Instant) {
     let code = status.map_or(Code::Ok, Status::code);
     // A method that we don't serve can have any name, which must not become a label.
     let method = match code {

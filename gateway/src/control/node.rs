@@ -1,20 +1,32 @@
 //! One control: the connections to it, and whether it answered lately.
 
 use super::{
+    calls::Calls,
     client::{Client, cause, client, connect},
     watch::Watch,
 };
-use arizuko_proto::client::{Bearer, Channel, serves};
+use arizuko_proto::{
+    client::{Bearer, Channel, serves},
+    v1::{
+        PostMessageRequest, PostMessageResponse, ResolveTokenRequest, ResolveTokenResponse,
+        gateway_answer::Answer, gateway_call::Request,
+    },
+};
+use prost::Message as _;
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
-use tonic::transport::Endpoint;
+use tonic::{Status, transport::Endpoint};
 
 /// For how long a control that did not answer is asked only after all others.
 const REST: Duration = Duration::from_secs(2);
+
+/// How many bytes a message has, at most, to be posted on the stream of calls: a longer one would
+/// hold up the others.
+const SMALL_BYTES: usize = 16 << 10;
 
 /// One control. Its unary calls and its Watch stream have separate connections, so that neither
 /// waits for the other.
@@ -22,6 +34,7 @@ pub(super) struct Node {
     pub(super) address: String,
     pub(super) client: Client,
     channel: Channel,
+    calls: Calls,
     pub(super) watch: Watch,
     resting_until: Mutex<Option<Instant>>,
     /// Notified when this control did not answer.
@@ -39,6 +52,7 @@ impl Node {
         Self {
             address: address.to_owned(),
             client: client(channel.clone()),
+            calls: Calls::new(client(channel.clone())),
             channel,
             watch: Watch::new(address, client(connect(endpoint, key))),
             resting_until: Mutex::new(None),
@@ -51,6 +65,37 @@ impl Node {
         match serves(self.channel.clone()).await.map_err(|status| cause(&status))? {
             true => Ok(()),
             false => Err("it cannot serve: its log says why".to_owned()),
+        }
+    }
+
+    pub(super) async fn resolve(
+        &self,
+        request: ResolveTokenRequest,
+    ) -> Result<ResolveTokenResponse, Status> {
+        let Some(stream) = self.calls.stream() else {
+            let answer = self.client.clone().resolve_token(request).await?;
+            self.calls.prepare();
+            return Ok(answer.into_inner());
+        };
+        match stream.call(Request::ResolveToken(request)).await? {
+            Answer::ResolveToken(answer) => Ok(answer),
+            _ => Err(of_another_call()),
+        }
+    }
+
+    pub(super) async fn post(
+        &self,
+        request: PostMessageRequest,
+    ) -> Result<PostMessageResponse, Status> {
+        let is_small = request.encoded_len() <= SMALL_BYTES;
+        let Some(stream) = is_small.then(|| self.calls.stream()).flatten() else {
+            let answer = self.client.clone().post_message(request).await?;
+            self.calls.prepare();
+            return Ok(answer.into_inner());
+        };
+        match stream.call(Request::PostMessage(request)).await? {
+            Answer::PostMessage(answer) => Ok(answer),
+            _ => Err(of_another_call()),
         }
     }
 
@@ -75,4 +120,8 @@ impl Node {
     fn resting_until(&self) -> MutexGuard<'_, Option<Instant>> {
         self.resting_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn of_another_call() -> Status {
+    Status::internal("control gave the answer of another call")
 }

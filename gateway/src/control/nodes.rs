@@ -53,9 +53,7 @@ impl Nodes {
         self.0.borrow().clone()
     }
 
-    /// Calls one control after another until one answers or refuses; if there is only one, tries it
-    /// twice. Each call may take the whole `answer_timeout`. A write that waited for a slow store
-    /// is not tried again: the caller knows better how long it wants to wait.
+    /// Makes a unary call, as [`Self::ask_node`] does.
     pub(super) async fn ask<Q: Clone, A, F>(
         &self,
         answer_timeout: Duration,
@@ -67,14 +65,35 @@ impl Nodes {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
+        let call = |node: Arc<Node>, request| {
+            let answering = call(node.client.clone(), request);
+            async move { Ok(answering.await?.into_inner()) }
+        };
+        self.ask_node(answer_timeout, place, effect, request, call).await
+    }
+
+    /// Calls one control after another until one answers or refuses; if there is only one, tries it
+    /// twice. Each call may take the whole `answer_timeout`. A write that waited for a slow store
+    /// is not tried again: the caller knows better how long it wants to wait.
+    pub(super) async fn ask_node<Q: Clone, A, F>(
+        &self,
+        answer_timeout: Duration,
+        place: &str,
+        effect: Effect,
+        request: Q,
+        call: impl Fn(Arc<Node>, Q) -> F,
+    ) -> Result<A, Refusal>
+    where
+        F: Future<Output = Result<A, Status>>,
+    {
         let nodes = self.order(place);
         let tries = nodes.len().max(2);
         let mut may_be_done = false;
         for node in nodes.into_iter().cycle().take(tries) {
             let begun = Instant::now();
-            let answer = call(node.client.clone(), request.clone());
+            let answer = call(node.clone(), request.clone());
             let status = match timeout(answer_timeout, answer).await {
-                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(status)) => status,
                 Err(_) => Status::deadline_exceeded("no answer in time"),
             };
@@ -96,7 +115,7 @@ impl Nodes {
         Err(match effect {
             Effect::Write if may_be_done => Refusal::new(
                 ErrorReason::OutcomeUnknown,
-                "no control said whether the request was done",
+                "the outcome is unknown: no control confirmed the request",
             ),
             _ => Refusal::unavailable(),
         })
