@@ -43,7 +43,8 @@ const HINT_BYTES: usize = 16 << 10;
 const ATTEMPTS: u32 = 50;
 
 /// How many times a command is tried before it stands in line with others that change the same
-/// record. From then on it has to win only against newcomers, and against other controls.
+/// record, if nobody stands there yet. From then on it has to win only against the first try of
+/// newcomers, and against other controls.
 const AT_ONCE: u32 = 3;
 
 /// How long a caller should wait if the store is out of reach or busy.
@@ -173,7 +174,7 @@ impl Ledger {
     ) -> Result<Cover, Error> {
         let partition = command.partition;
         let mut reading = self.reading(command, true).await?;
-        let mut _line = None;
+        let mut line = None;
         for attempt in 1..=ATTEMPTS {
             let Some(effects) = self.decide(command, &mut reading, decide).await? else {
                 return Ok(ready(Ok(())).boxed());
@@ -196,10 +197,11 @@ impl Ledger {
                         self.note(partition, name.clone(), record.clone());
                         reading.known.0.insert(Read::Record(name), Found::Record(record));
                     }
-                    if attempt == AT_ONCE
+                    if line.is_none()
                         && let Some(record) = first
+                        && (attempt >= AT_ONCE || self.lines.has_one(partition, &record))
                     {
-                        _line = Some(self.lines.wait(partition, &record).await);
+                        line = Some(self.lines.wait(partition, &record).await);
                         // Others have committed since the conflict: read again.
                         reading = self.reading(command, false).await?;
                     }

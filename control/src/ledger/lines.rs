@@ -17,11 +17,20 @@ impl Default for Lines {
 }
 
 impl Lines {
+    /// Returns whether somebody has this record's turn, or waits for it.
+    pub(super) fn has_one(&self, partition: Partition, record: &str) -> bool {
+        self.of(partition, record).try_lock().is_err()
+    }
+
     /// Waits until those who came earlier for this record are done.
     pub(super) async fn wait(&self, partition: Partition, record: &str) -> MutexGuard<'_, ()> {
+        self.of(partition, record).lock().await
+    }
+
+    fn of(&self, partition: Partition, record: &str) -> &Mutex<()> {
         let mut hasher = DefaultHasher::new();
         (partition, record).hash(&mut hasher);
         let line = usize::try_from(hasher.finish() % LINES as u64).unwrap_or_default();
-        self.0[line].lock().await
+        &self.0[line]
     }
 }

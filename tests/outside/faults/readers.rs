@@ -4,7 +4,7 @@ use super::Readers;
 use arizuko_tests::prelude::*;
 
 const STALLED: usize = 150;
-const READERS: usize = 100;
+const READERS: usize = 40;
 const FRAMES: usize = 25;
 const FRAME_BYTES: usize = 60_000;
 /// How many bytes of memory the stalled readers may cost: half of what they would cost if the whole

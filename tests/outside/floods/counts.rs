@@ -3,7 +3,7 @@
 use super::{Scene, with_little_room};
 use arizuko_proto::v1::{TailRequest, admin_service_client::AdminServiceClient};
 use arizuko_tests::prelude::*;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::join_all, stream};
 use tokio::time::timeout;
 
 const ATTACKER: &str = "203.0.113.7";
@@ -132,20 +132,28 @@ async fn credit(kind: Kind) {
 #[apply(embedded)]
 async fn events_that_a_tail_does_not_read(kind: Kind) {
     let mut scene = Scene::new(kind, &OPEN).await;
-    // Long names make long events.
-    let folder = format!("acme/{}", vec!["f".repeat(63); 7].join("/"));
-    let hook = scene.stack.issue_hook(&folder, "quiet", "").await;
-    scene.stack.route(mode(&hook.jid, RouteMode::Observe)).await;
-    let hook = scene.stack.caller(&hook, A);
+    // Long names make long events. Each folder keeps its own observed messages.
+    let folder = format!("acme/{}", vec!["f".repeat(63); 6].join("/"));
+    let mut hooks = Vec::new();
+    for number in 0..8 {
+        let hook = scene.stack.issue_hook(&format!("{folder}/{number}"), "quiet", "").await;
+        scene.stack.route(mode(&hook.jid, RouteMode::Observe)).await;
+        hooks.push(scene.stack.caller(&hook, A));
+    }
     let control = with_little_room(&scene.stack, scene.stack.operator_key()).await;
     let mut admin = AdminServiceClient::new(control);
     let tail = admin.tail(TailRequest { folder: folder.clone() }).await;
     let mut tail = tail.expect("operators watch").into_inner();
     let mut sent = 0;
     let wave = async |_: &Scene| {
-        post(&hook, sent..sent + 100, 10).await;
-        sent += 100;
-        sent >= 1_600
+        let posts = hooks.iter().map(async |hook| {
+            for _ in 0..10 {
+                hook.post("text/plain", "quietly").await.expect(202);
+            }
+        });
+        join_all(posts).await;
+        sent += 10 * hooks.len();
+        sent >= 1_400
     };
     scene.withstands(wave).await;
     let mut read = 0;
