@@ -9,7 +9,11 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
+
+/// How many reads of one thing are under way at a time: while a lost one has no answer, another can
+/// be sent.
+const AT_ONCE: usize = 2;
 
 type Answer = OnceCell<Result<Vec<Found>, StoreError>>;
 
@@ -18,12 +22,17 @@ type Answer = OnceCell<Result<Vec<Found>, StoreError>>;
 pub(super) struct SharedReads(Mutex<HashMap<(Partition, Read), Arc<Line>>>);
 
 /// The callers of one read.
-#[derive(Default)]
 struct Line {
-    /// Held while the read is under way.
-    sending: tokio::sync::Mutex<()>,
+    /// One of its permits is held while a read is under way.
+    sending: Semaphore,
     /// The answer to the next read, which new callers wait for.
     next: Mutex<Arc<Answer>>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { sending: Semaphore::new(AT_ONCE), next: Mutex::default() }
+    }
 }
 
 impl SharedReads {
@@ -40,7 +49,7 @@ impl SharedReads {
         let line = &caller.line;
         let answer = lock(&line.next).clone();
         let found = answer.get_or_init(async || {
-            let _sending = line.sending.lock().await;
+            let _sending = line.sending.acquire().await;
             {
                 // From here on, others wait for the read after this one.
                 let mut next = lock(&line.next);
