@@ -195,8 +195,9 @@ pub(crate) fn apply(tx: &mut Tx<'_>, root: &str) -> Decision<()> {
         tx.schedule(&Due::Conversation(conversation), tx.now);
     }
     settings.applied_to = reached;
-    if reached.is_none() {
-        tx.unschedule(&item);
+    match reached {
+        Some(_) => tx.schedule(&item, tx.now),
+        None => tx.unschedule(&item),
     }
     settings.store(tx, root)
 }
