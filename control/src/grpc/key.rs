@@ -131,7 +131,7 @@ fn role(request: &v1::CreateKeyRequest) -> Result<Role, Refusal> {
         KeyKind::Gateway => without_folder(Role::Gateway),
         KeyKind::Agent => Ok(Role::Agent {
             folder: FolderName::parse(&request.folder)?,
-            subtree: request.reach() == KeyReach::Subtree,
+            subtree: wire::known::<KeyReach>(request.reach, "reach of a key")? == KeyReach::Subtree,
             may_mint: request.may_mint,
             may_read: request.may_read,
             may_route: request.may_set_routes,

@@ -25,6 +25,15 @@ pub(super) fn timestamp(at: Time) -> Timestamp {
     Timestamp { seconds: (at / 1000) as i64, nanos: (at % 1000) as i32 * 1_000_000 }
 }
 
+/// Returns the meaning of an enum's number.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for a number that this version doesn't know: a later one may mean something
+/// stricter by it than the default is.
+pub(super) fn known<T: TryFrom<i32>>(number: i32, what: &str) -> Result<T, Refusal> {
+    T::try_from(number).map_err(|_| Refusal::invalid(format!("there is no {what} {number}")))
+}
+
 /// Parses a duration, if there is one.
 ///
 /// # Errors

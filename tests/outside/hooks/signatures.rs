@@ -1,5 +1,6 @@
 //! Webhooks whose senders sign.
 
+use arizuko_proto::v1::{signature::Scheme, token_service_client::TokenServiceClient};
 use arizuko_tests::{http::Answer, prelude::*};
 use flate2::{Compression, read::GzEncoder};
 use ring::hmac;
@@ -250,4 +251,31 @@ async fn any_hmac_can_be_described(kind: Kind) {
     let arguments = [&["token", "issue", "acme", "hook", "x"], &wrong[..], &files].concat();
     let told = stack.arizuko(&arguments).await.expect(1).err;
     assert!(told.contains("{body}"), "{told}");
+}
+
+/// A later version may mean something stricter by it than this one's default is.
+#[apply(embedded)]
+async fn an_unknown_scheme_is_refused_and_not_taken_for_the_default(kind: Kind) {
+    let stack = Stack::with(kind, &[SEAL]).await;
+    let mut tokens = TokenServiceClient::new(stack.operator(A).await);
+    let hmac = |algorithm, encoding| {
+        let header = "X-Sig".to_owned();
+        Scheme::Hmac(v1::HmacScheme { header, algorithm, encoding, ..v1::HmacScheme::default() })
+    };
+    for (number, scheme) in [hmac(99, 0), hmac(0, 99), Scheme::Sender(99)].into_iter().enumerate() {
+        let secrets = vec![SECRET.to_owned()];
+        let signature = Some(v1::Signature { secrets, scheme: Some(scheme) });
+        let request = v1::IssueWebhookRequest {
+            folder: "acme".to_owned(),
+            source: format!("source-{number}"),
+            options: Some(LinkOptions {
+                hook: Some(v1::HookOptions { signature, ..v1::HookOptions::default() }),
+                ..LinkOptions::default()
+            }),
+            ..v1::IssueWebhookRequest::default()
+        };
+        let refused = tokens.issue_webhook(request).await.expect_err("it is unknown");
+        assert_eq!(reason(&refused), ErrorReason::Invalid);
+        assert!(refused.message().contains("99"), "{refused:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Converts the options and requests of webhooks.
 
-use super::{duration, parse_duration};
+use super::{duration, known, parse_duration};
 use crate::{
     hook_filter::{Field, Filter},
     hook_options::{Dedupe, HookOptions},
@@ -114,7 +114,7 @@ pub(in crate::grpc) fn parse_options(
 fn parse_scheme(scheme: Option<WireScheme>) -> Result<Scheme, Refusal> {
     let sender = match scheme {
         Some(WireScheme::Hmac(scheme)) => return parse_hmac(scheme).map(Scheme::Hmac),
-        Some(WireScheme::Sender(sender)) => SignatureSender::try_from(sender).unwrap_or_default(),
+        Some(WireScheme::Sender(sender)) => known(sender, "sender of signatures")?,
         None => SignatureSender::Unspecified,
     };
     Ok(match sender {
@@ -134,12 +134,12 @@ fn parse_scheme(scheme: Option<WireScheme>) -> Result<Scheme, Refusal> {
 }
 
 fn parse_hmac(scheme: v1::HmacScheme) -> Result<HmacScheme, Refusal> {
-    let algorithm = match scheme.algorithm() {
+    let algorithm = match known(scheme.algorithm, "algorithm of an HMAC")? {
         HmacAlgorithm::Sha1 => Algorithm::Sha1,
         HmacAlgorithm::Sha512 => Algorithm::Sha512,
         HmacAlgorithm::Sha256 | HmacAlgorithm::Unspecified => Algorithm::Sha256,
     };
-    let encoding = match scheme.encoding() {
+    let encoding = match known(scheme.encoding, "encoding of an HMAC")? {
         HmacEncoding::Base64 => Encoding::Base64,
         HmacEncoding::Hex | HmacEncoding::Unspecified => Encoding::Hex,
     };
