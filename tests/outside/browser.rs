@@ -1,6 +1,7 @@
 //! The page in real browsers, driven by `tests/browser`. Here each file runs in a Chromium, in its
 //! headless shell where that is enough, and a part of them in Firefox; `tests/run --browsers` runs
-//! all in both. And the SDK in Node.js and Deno.
+//! all in both. And the SDK in Node.js and Deno. The groups take about as long as each other, so
+//! that they run side by side.
 
 use crate::hooks::signatures::SEAL;
 use arizuko_tests::prelude::*;
@@ -8,15 +9,20 @@ use arizuko_tests::prelude::*;
 #[apply(embedded)]
 async fn the_page_works(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
-    let files = ["conversation", "network", "people", "stream", "trouble"];
-    stack.browser_tests(Browser::Shell, &files).await;
+    stack.browser_tests(Browser::Shell, &["conversation", "network", "stream"]).await;
+}
+
+#[apply(embedded)]
+async fn the_page_works_with_people_and_in_trouble(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    stack.browser_tests(Browser::Shell, &["people", "trouble"]).await;
 }
 
 /// Runs only the files that depend on the servers.
 #[apply(pair)]
 async fn the_page_works_on_several_servers(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
-    stack.browser_tests(Browser::Firefox, &["conversation", "people", "stream"]).await;
+    stack.browser_tests(Browser::Shell, &["conversation", "people", "stream"]).await;
 }
 
 /// The links take few messages at once, so that few are an attack.
@@ -43,14 +49,25 @@ async fn the_sdk_works_and_so_does_the_ai_sdk(kind: Kind) {
 #[apply(embedded)]
 async fn the_page_is_easy_to_read(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
-    let files = ["accessibility", "branding", "colours", "devices", "languages", "text"];
-    stack.browser_tests(Browser::Shell, &files).await;
+    stack.browser_tests(Browser::Shell, &["accessibility", "colours", "text"]).await;
+}
+
+#[apply(embedded)]
+async fn the_page_fits_its_site_device_and_reader(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    stack.browser_tests(Browser::Shell, &["branding", "devices", "languages"]).await;
 }
 
 #[apply(embedded)]
 async fn the_page_is_easy_to_use(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[]).await;
-    let files = ["conversations", "doing", "editing", "growing", "pause", "reading", "thumbs"];
+    stack.browser_tests(Browser::Shell, &["doing", "growing", "reading"]).await;
+}
+
+#[apply(embedded)]
+async fn conversations_are_easy_to_keep_and_change(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    let files = ["conversations", "editing", "pause", "thumbs"];
     stack.browser_tests(Browser::Shell, &files).await;
 }
 
@@ -58,8 +75,7 @@ async fn the_page_is_easy_to_use(kind: Kind) {
 #[apply(embedded)]
 async fn the_page_is_the_same_in_firefox(kind: Kind) {
     let stack = Stack::with_real_links(kind, &[SEAL]).await;
-    let files = ["devices", "embed", "reading", "text"];
-    stack.browser_tests(Browser::Firefox, &files).await;
+    stack.browser_tests(Browser::Firefox, &["devices", "embed", "stream", "text"]).await;
 }
 
 async fn the_page_is_photographed(kind: Kind) {

@@ -112,7 +112,7 @@ async fn an_attack_from_twenty_addresses_does_not_delay_the_others(kind: Kind) {
     a_slow_agent_under_attack(kind, |number| format!("198.51.100.{number}")).await;
 }
 
-#[apply(embedded_and_pair)]
+#[apply(embedded)]
 async fn an_attack_from_one_ipv6_site_does_not_delay_the_others(kind: Kind) {
     a_slow_agent_under_attack(kind, |number| format!("2001:db8:1:{number:x}::1")).await;
 }

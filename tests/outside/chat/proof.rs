@@ -114,7 +114,7 @@ async fn a_challenge_expires_after_ten_minutes(kind: Kind) {
     }
 }
 
-#[apply(embedded_and_one_redis)]
+#[apply(embedded)]
 async fn auto_asks_while_half_of_the_links_open_turns_are_open(kind: Kind) {
     let limits = [("ARIZUKO_LINK_TURNS", "6"), ("ARIZUKO_ADDRESS_RATE", "1000")];
     let stack = Stack::with(kind, &limits).await;

@@ -24,7 +24,7 @@ fn call(what: &str, text: &str, context: &str, more: Value) -> Value {
     call
 }
 
-#[apply(embedded_and_pair)]
+#[apply(pair)]
 async fn a_task_is_sent_read_cancelled_and_gone_on_with(stack: Stack) {
     let link = stack.issue("acme").await;
     let mut agent = stack.attach("acme", B).await;

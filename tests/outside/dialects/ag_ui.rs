@@ -12,7 +12,7 @@ fn with(stack: &Stack, link: &Link, more: Value) -> Value {
     order
 }
 
-#[apply(embedded_and_pair)]
+#[apply(pair)]
 async fn a_thread_goes_on_in_its_conversation(stack: Stack) {
     let link = stack.issue("acme").await;
     let mut agent = stack.attach("acme", B).await;

@@ -12,7 +12,7 @@ fn with(stack: &Stack, link: &Link, more: Value) -> Value {
     order
 }
 
-#[apply(embedded_and_pair)]
+#[apply(pair)]
 async fn a_chat_goes_on_in_its_conversation_and_resumes_its_reply(stack: Stack) {
     let link = stack.issue("acme").await;
     let mut agent = stack.attach("acme", B).await;

@@ -17,7 +17,7 @@ fn user(text: &str) -> Value {
     json!([{"role": "user", "content": text}])
 }
 
-#[apply(embedded_and_pair)]
+#[apply(pair)]
 async fn a_conversation_goes_on_where_the_client_names_it(stack: Stack) {
     let link = stack.issue("acme").await;
     let mut agent = stack.attach("acme", B).await;

@@ -17,7 +17,7 @@ fn of(stack: &Stack, link: &Link, what: &str, id: &str) -> Value {
     json!({"url": format!("{}/chat/{}/v1", stack.gateway(A), link.token), what: id})
 }
 
-#[apply(embedded_and_pair)]
+#[apply(pair)]
 async fn a_response_goes_on_where_the_previous_one_ended(stack: Stack) {
     let link = stack.issue("acme").await;
     let mut agent = stack.attach("acme", B).await;
