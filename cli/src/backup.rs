@@ -41,7 +41,7 @@ pub(crate) fn back_up(args: &Args, console: &mut Console<'_>) -> anyhow::Result<
     let folder = args.folder()?;
     let to_output = args.file.as_os_str() == "-";
     let mut copy = if to_output {
-        ensure!(!io::stdout().is_terminal(), "a backup is no text: write it to a file or a pipe");
+        ensure!(!io::stdout().is_terminal(), "a backup is not text: write it to a file or a pipe");
         arizuko_control::snapshot(&folder)?
     } else {
         arizuko_control::backup(&folder, &args.file)?;

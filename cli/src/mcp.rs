@@ -56,7 +56,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Ok(serving) => drop(serving.waiting().await?),
         // The client went away before it said anything.
         Err(ServerInitializeError::ConnectionClosed(_)) => {}
-        Err(error) => return Err(error).context("standard input has no client of MCP"),
+        Err(error) => return Err(error).context("there is no MCP client on standard input"),
     }
     Ok(())
 }

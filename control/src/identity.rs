@@ -163,7 +163,7 @@ fn explain(error: &ErrorKind, link: &TokenId) -> String {
 }
 
 fn invalid(why: impl std::fmt::Display) -> Refusal {
-    Refusal::IdentityInvalid(format!("the JWT that says who the visitor is was refused: {why}"))
+    Refusal::IdentityInvalid(format!("the visitor's JWT was refused: {why}"))
 }
 
 /// The page from which a visitor writes, as the page itself says. Nobody vouches for it.

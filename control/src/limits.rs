@@ -22,7 +22,7 @@ pub struct Limits {
     /// minute].
     #[arg(long, env = "ARIZUKO_ADDRESS_BURST")]
     pub address_burst: Option<u32>,
-    /// How many addresses an IPv6 /48 counts as, at most.
+    /// All visitors from one IPv6 /48 together may have the limits of this many addresses.
     #[arg(long, env = "ARIZUKO_NETWORK_ADDRESSES", default_value_t = 4)]
     pub network_addresses: u32,
     /// Messages that one webhook takes in a minute.
@@ -52,15 +52,15 @@ pub struct Limits {
     /// Bytes of a webhook's body, at most 16 MiB.
     #[arg(long, env = "ARIZUKO_HOOK_BYTES", default_value_t = 4 << 20)]
     pub hook_bytes: usize,
-    /// Bytes of messages, with their replies, that are kept of one link. Each message counts as 4
-    /// KiB more than it has.
+    /// Bytes of messages, with their replies, that are kept of one link. Each message counts 4 KiB
+    /// in addition to its text.
     #[arg(long, env = "ARIZUKO_LINK_BYTES", default_value_t = 4 << 30)]
     pub link_bytes: u64,
     /// Bytes of messages, with their replies, and of logos that are kept of one tenant.
     #[arg(long, env = "ARIZUKO_TENANT_BYTES", default_value_t = 16 << 30)]
     pub tenant_bytes: u64,
-    /// Tokens that a turn of a link with a budget of tokens counts as, until its agent has
-    /// reported.
+    /// Model tokens that each turn of a link with a budget of tokens reserves, until its agent
+    /// reports how many it used.
     #[arg(long, env = "ARIZUKO_RESERVE_TOKENS", default_value_t = 4_000)]
     pub reserve_tokens: u64,
     /// Bytes of one frame of a reply.
@@ -81,8 +81,8 @@ pub struct Limits {
     /// How long an agent may take to accept a turn.
     #[arg(long, env = "ARIZUKO_ACCEPT_TIMEOUT", help_heading = "Limits on agents", default_value = "10s", value_parser = duration::parse)]
     pub accept_timeout: Duration,
-    /// How long an agent's session lives without a heartbeat: for this at most, and for three
-    /// quarters of it at least.
+    /// How long an agent's session lives after its last heartbeat, at most; at least three quarters
+    /// of it.
     #[arg(long, env = "ARIZUKO_LEASE", help_heading = "Limits on agents", default_value = "30s", value_parser = duration::parse)]
     pub lease: Duration,
     /// How often agents send heartbeats.
@@ -99,7 +99,7 @@ pub struct Limits {
     /// How long entries of the audit log are kept.
     #[arg(long, env = "ARIZUKO_KEEP_AUDIT", help_heading = "What is kept", default_value = "90d", value_parser = duration::parse)]
     pub keep_audit: Duration,
-    /// How long events are kept after control gave up to deliver them.
+    /// How long events are kept after control gave up delivering them.
     #[arg(long, env = "ARIZUKO_KEEP_PARKED_EVENTS", help_heading = "What is kept", default_value = "30d", value_parser = duration::parse)]
     pub keep_parked_events: Duration,
     /// How often an open stream is checked against the store, even without a wake-up.
@@ -156,8 +156,8 @@ pub struct EventLimits {
     /// How long the delivery of an event is tried before the event is parked.
     #[arg(long, env = "ARIZUKO_EVENT_RETRY_FOR", default_value = "72h", value_parser = duration::parse)]
     pub event_retry_for: Duration,
-    /// Events of one subscription that wait or are parked. What happens while there are as many
-    /// becomes no event.
+    /// Events of one subscription that wait or are parked. While there are that many, new ones are
+    /// left out.
     #[arg(long, env = "ARIZUKO_SUBSCRIPTION_EVENTS", default_value_t = 100_000)]
     pub subscription_events: u64,
     /// Subscriptions of one tenant.

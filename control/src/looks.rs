@@ -179,7 +179,7 @@ impl LogoInfo {
     /// Counts the logo's bytes as kept for its tenant. The commit is refused if there is no room.
     pub(crate) fn charge(self, tx: &mut Tx<'_>, root: &str) {
         let (counter, most) = (names::kept_of_tenant(root), tx.limits.tenant_bytes);
-        let why = format!("{root} keeps {most} bytes of messages and texts");
+        let why = format!("{root} has {most} bytes of messages and texts");
         tx.limit_count(counter.clone(), self.bytes.into(), most, Refusal::LimitReached(why));
         tx.count(counter, self.bytes.into());
     }

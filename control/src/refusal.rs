@@ -31,7 +31,7 @@ pub(crate) enum Refusal {
     CannotVerify,
     #[error("the link is paused: it takes no messages until it is resumed")]
     Paused,
-    #[error("this token is for the other kind of URL")]
+    #[error("this token is for the other kind of URL, /chat or /hook")]
     WrongKind,
     #[error("there is no such {0}")]
     NotFound(&'static str),

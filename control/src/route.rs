@@ -229,7 +229,7 @@ impl Route {
         for step in steps {
             if step.after.is_none() && step.unfinished_after.is_none() {
                 return Err(Refusal::invalid(format!(
-                    "say after how long {} is asked: after, unfinished_after, or both",
+                    "the step to {} needs after, unfinished_after, or both",
                     step.to
                 )));
             }

@@ -185,7 +185,7 @@ pub(crate) async fn superseded(store: &dyn Store, expected: &Expected) -> anyhow
                 // when it starts.
                 if open(store, expected).await.is_ok_and(|kept| kept == expected.partitions) {
                     return anyhow::anyhow!(
-                        "the store was emptied and is begun anew: start control again"
+                        "the store was emptied and set up again: start control again"
                     );
                 }
             }

@@ -107,7 +107,7 @@ impl Token {
         let (counter, was) = (names::kept_of_tenant(root), self.kept);
         self.kept = self.options.size().saturating_sub(SHORT);
         if self.kept > was {
-            let why = format!("{root} keeps {most} bytes of messages and texts");
+            let why = format!("{root} has {most} bytes of messages and texts");
             let refusal = Refusal::LimitReached(why);
             tx.limit_count(counter.clone(), self.kept - was, most, refusal);
         }

@@ -149,7 +149,7 @@ async fn decode_with(
     });
     let malformed = || {
         let name = encoding.name();
-        Problem::invalid(format!("The body is not what Content-Encoding says: {name}."))
+        Problem::invalid(format!("The body is not {name}, as Content-Encoding says."))
     };
     let decoded = decoding.await.ok().and_then(Result::ok).ok_or_else(malformed)?;
     if decoded.len() > limit { Err(Problem::body_too_large(limit)) } else { Ok(decoded) }

@@ -195,7 +195,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
                 // The library's sentence ends with the parameter's name and what is wrong with it.
                 let text = rejection.body_text();
                 let name = text.rsplit(": ").nth(1).unwrap_or_default();
-                let detail = format!("The query's parameter `{name}` has no such value.");
+                let detail = format!("The query parameter `{name}` has an invalid value.");
                 Err(Problem::invalid(detail))
             }
         }

@@ -163,7 +163,7 @@ impl Problem {
 
     /// Says that text which was sent is no longer part of the reply.
     pub(crate) fn taken_back() -> Self {
-        let detail = "The agent has begun its reply anew. Repeat the request with the same Idempotency-Key, or read the turn, for all of it.";
+        let detail = "The agent has begun its reply again. To get all of it, repeat the request with the same Idempotency-Key, or read the turn.";
         Self::new(StatusCode::BAD_GATEWAY, "TAKEN_BACK", detail)
     }
 

@@ -73,5 +73,5 @@ fn root(caller: &Caller, named: &str) -> Result<FolderName, Refusal> {
         return Ok(folder);
     }
     let root = folder.root();
-    Err(Refusal::invalid(format!("these settings are of a tenant as a whole: name {root}")))
+    Err(Refusal::invalid(format!("these settings hold for a whole tenant: name {root}")))
 }

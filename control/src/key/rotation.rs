@@ -53,7 +53,7 @@ pub(crate) fn rotate(
     let key = tx.get::<Key>(id)?.filter(|key| key.is_live(tx.now));
     let mut key = key.ok_or_else(|| Refusal::invalid(format!("{id} is not a live key")))?;
     if key.is_from_settings {
-        let why = "a key from control's settings has one secret: create another key, and revoke it";
+        let why = "a key from control's settings has only one secret: create another key, then revoke this one";
         return Err(Refusal::invalid(why).into());
     }
     if key.hash == secret.hash() {

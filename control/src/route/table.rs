@@ -131,7 +131,7 @@ pub(crate) fn apply(
         jid::root(&route.prefix)?;
         let prefix = &route.prefix;
         if !within(jid::path(prefix), folder) {
-            let why = format!("{prefix} does not belong to {folder}, whose table this is");
+            let why = format!("{prefix} is not a prefix of {folder}, whose routes these are");
             return Err(Refusal::Invalid(why).into());
         }
         if route.is_empty() {
@@ -292,7 +292,7 @@ fn may_change(
         before.only.as_ref().is_none_or(|only| !reach.has_all_of(only) && !is_squatted(only))
     };
     if before.is_some_and(others) {
-        return refusal(format!("the route of {prefix} is for more than {folder}"));
+        return refusal(format!("the route of {prefix} also holds outside {folder}"));
     }
     Ok(Some(reach))
 }

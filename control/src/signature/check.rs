@@ -235,7 +235,9 @@ impl Signed<'_> {
     fn header(&self, name: &str) -> Result<String, String> {
         let header = self.headers.iter().copied().flatten().find(|header| header.name == name);
         let value = header.map(|header| header.value.clone().into_text().trim().to_owned());
-        value.ok_or_else(|| format!("The header {name} is missing: this webhook's sender signs."))
+        value.ok_or_else(|| {
+            format!("The header {name} is missing: this webhook takes only signed deliveries.")
+        })
     }
 
     /// Refuses a time that is too far from now, so that a delivery can't be sent again later.

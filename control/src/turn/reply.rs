@@ -63,7 +63,7 @@ impl Attempt {
         let is_mine = |session: &SessionId| turn.attempt == self.number && *session == self.session;
         Ok(Err(match &turn.state {
             State::Running(hold) if is_mine(&hold.session) => return Ok(Ok(turn)),
-            State::Running(_) | State::Queued => Ack::Lost("another attempt has it"),
+            State::Running(_) | State::Queued => Ack::Lost("this attempt no longer holds the turn"),
             State::Ended(end) => match &end.finished_by {
                 Some(by) if is_mine(&by.session) => {
                     Ack::Stored { next_seq: by.next_seq, finished: true }

@@ -106,8 +106,8 @@ fn in_our_words(answer: Response, headers: &HeaderMap) -> Result<Response, Probl
         StatusCode::NOT_ACCEPTABLE => Problem::not_acceptable(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE if !is_json(headers) => Problem::not_json(),
         // The SDK could not read the message.
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::invalid("The body is no message of MCP."),
-        _ => Problem::invalid("The headers are of no known revision of MCP."),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::invalid("The body is not a message of MCP."),
+        _ => Problem::invalid("The header MCP-Protocol-Version names no known revision of MCP."),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use arizuko_tests::{prelude::*, tools::deno};
 
-#[apply(embedded_and_pair)]
+#[apply(pair)]
 async fn the_tools_do_what_the_api_does(stack: Stack) {
     let link = stack.issue("acme").await;
     let visitor = stack.visitor(&link, B);
@@ -61,7 +61,7 @@ async fn the_tools_do_what_the_api_does(stack: Stack) {
     let unread = post("application/json", "{}").await.expect(406);
     assert_eq!(unread.json()["error"]["data"]["reason"], "NOT_ACCEPTABLE");
     let unread = post("application/json, text/event-stream", "{}").await.expect(400);
-    assert_eq!(unread.json()["error"]["message"], "The body is no message of MCP.");
+    assert_eq!(unread.json()["error"]["message"], "The body is not a message of MCP.");
 }
 
 /// The official conformance suite, in those of its scenarios that a server without the suite's own

@@ -41,7 +41,7 @@ async fn the_first_operators_key_is_revoked_for_good_once_there_is_another(mut s
 
     stack.restart(Control(A)).await;
     assert!(!takes(&stack, A, &first).await && takes(&stack, A, another).await);
-    assert!(stack.process(Control(A)).said().contains("has ended and opens nothing"));
+    assert!(stack.process(Control(A)).said().contains("was revoked or has expired"));
     let listed = key(&stack, another, &["list"]).await.expect(0).out;
     assert!(!listed.contains(&id), "{listed}");
     let last = listed.lines().find(|line| line.contains("operator")).expect("the other key");

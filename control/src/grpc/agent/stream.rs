@@ -296,7 +296,9 @@ impl AttachStream {
 
     async fn handle(&mut self, message: Message) -> Result<(), Error> {
         match message {
-            Message::Hello(_) => Err(Refusal::invalid("only the first message is Hello").into()),
+            Message::Hello(_) => {
+                Err(Refusal::invalid("only the first message may be Hello").into())
+            }
             Message::Heartbeat(_) => {
                 let lease = self.control.limits.lease;
                 let left = self.lease_end.saturating_duration_since(Instant::now());

@@ -160,7 +160,7 @@ impl Workers {
                 |turn: &Turn| turn.is_held_by(&self.session) && attempt.is_newest_of(turn);
             let ack = match turn {
                 Some(turn) if is_held(&turn) => continue,
-                Some(turn) if turn.is_open() => Ack::Lost("another attempt has it"),
+                Some(turn) if turn.is_open() => Ack::Lost("this attempt no longer holds the turn"),
                 _ => Ack::Ended,
             };
             self.worker.answer(attempt, ack).await;

@@ -66,7 +66,7 @@ pub(super) async fn stay_informed(store: Redis) {
         let trouble = commands(&store).await.err().map(|error| format!("{error:#}"));
         match &trouble {
             Some(trouble) if told.as_ref() != Some(trouble) => tracing::error!("{trouble}"),
-            None if told.is_some() => tracing::info!("Redis does everything again"),
+            None if told.is_some() => tracing::info!("Redis takes all commands again"),
             _ => {}
         }
         told = trouble;

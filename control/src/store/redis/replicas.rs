@@ -68,7 +68,9 @@ impl Voucher {
         // This can't fail: the task runs for as long as there is a sender.
         let _ = self.rounds.queue.send((partition, answer)).await;
         let covered = covered.await;
-        covered.unwrap_or_else(|_| Err("nobody asked them".to_owned())).map_err(unknown)?;
+        covered
+            .unwrap_or_else(|_| Err("the check of the replicas ended".to_owned()))
+            .map_err(unknown)?;
         if self.lost.is_cancelled() {
             return Err(unknown("their primary may be another one by now".to_owned()));
         }
