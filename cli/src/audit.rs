@@ -3,6 +3,7 @@
 use crate::{
     connect,
     console::{Console, Format, note},
+    table::Spare,
     time,
 };
 use arizuko_proto::v1::ListAuditRequest;
@@ -55,5 +56,5 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
         [at, entry.actor, entry.action, entry.folder, entry.subject, entry.detail]
     });
     let head = ["AT", "BY", "ACTION", "FOLDER", "SUBJECT", "DETAIL"];
-    console.table(head, rows.collect())
+    console.table(head, rows.collect(), Spare::default())
 }

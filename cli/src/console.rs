@@ -1,9 +1,13 @@
 //! A command's output: the answer goes to the writer that the command was given, which is standard
 //! output, and notes go to standard error. Text that others wrote can't control the terminal.
 
+pub(crate) use crate::printable::printable;
 use crate::{
     pager::{self, Pager},
+    printable::{printable_text, shown},
+    table::{Spare, lay_out},
     time,
+    wrap::{columns, wrap_words},
 };
 use arizuko_proto::json;
 use prost::Name;
@@ -14,6 +18,7 @@ use std::{
     io::{self, BufRead as _, IsTerminal as _, Read, Write},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
+use terminal_size::{Width, terminal_size};
 
 /// How a command that calls control prints the answer.
 #[derive(clap::Args, Clone, Copy)]
@@ -46,12 +51,21 @@ impl Manners {
                 time::show_ages();
             }
             pager::allow(!self.no_pager);
+            FITS.store(true, Relaxed);
         }
     }
 }
 
 /// Whether notes are left out.
 static QUIET: AtomicBool = AtomicBool::new(false);
+/// Whether tables are made to fit the terminal.
+static FITS: AtomicBool = AtomicBool::new(false);
+
+/// Returns how many columns a table may be wide.
+fn room() -> usize {
+    let terminal = if FITS.load(Relaxed) { terminal_size() } else { None };
+    terminal.map_or(usize::MAX, |(Width(columns), _)| columns.into())
+}
 
 /// A command's two outputs, and the name that it was called by.
 pub(crate) struct Console<'a> {
@@ -139,14 +153,26 @@ impl<'a> Console<'a> {
         self.document(&json::of(message))
     }
 
+    /// Writes a line whose text goes on below itself where the terminal is too narrow.
+    pub(crate) fn hanging(&mut self, begin: &str, text: &str) -> anyhow::Result<()> {
+        let column = columns(begin);
+        let parts = wrap_words(&printable(text), room().saturating_sub(column));
+        for (number, part) in parts.iter().enumerate() {
+            let begin = if number == 0 { begin } else { "" };
+            self.line(&format!("{begin:column$}{}", part.trim_end()))?;
+        }
+        Ok(())
+    }
+
     /// Writes a table with aligned columns. An empty cell becomes a dash, so that a program that
     /// splits the rows at spaces doesn't miss it.
     pub(crate) fn table<const N: usize>(
         &mut self,
         head: [&str; N],
         rows: Vec<[String; N]>,
+        spare: Spare,
     ) -> anyhow::Result<()> {
-        self.table_with_red(head, rows, 0)
+        self.table_with_red(head, rows, spare, 0)
     }
 
     /// Writes a table as [`Self::table`] does, with the first `red` rows in red. Only for
@@ -155,28 +181,27 @@ impl<'a> Console<'a> {
         &mut self,
         head: [&str; N],
         rows: Vec<[String; N]>,
+        spare: Spare,
         red: usize,
     ) -> anyhow::Result<()> {
-        let mut lines = vec![head.map(String::from)];
-        lines.extend(rows.into_iter().map(|row| {
-            row.map(|cell| match printable(&cell) {
-                cell if cell.is_empty() => "-".into(),
-                cell => cell.into_owned(),
-            })
-        }));
-        let width = |column: usize| lines.iter().map(|row| row[column].chars().count()).max();
-        let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
-        let mut text = String::new();
-        for (place, row) in lines.iter().enumerate() {
-            let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-            let cells = cells.collect::<Vec<_>>().join("  ");
-            text += &match (1..=red).contains(&place) {
-                true => format!("\x1b[31m{}\x1b[0m\n", cells.trim_end()),
-                false => format!("{}\n", cells.trim_end()),
-            };
+        let cell = |cell: String| match printable(&cell) {
+            cell if cell.is_empty() => "-".into(),
+            cell => cell.into_owned(),
+        };
+        let rows = rows.into_iter().map(|row| row.map(cell).to_vec());
+        let rows = [head.map(String::from).to_vec()].into_iter().chain(rows).collect();
+        let (mut text, mut lines) = (String::new(), 0);
+        for (place, row) in lay_out(rows, &spare, room()).iter().enumerate() {
+            for line in row {
+                lines += 1;
+                text += &match (1..=red).contains(&place) {
+                    true => format!("\x1b[31m{line}\x1b[0m\n"),
+                    false => format!("{line}\n"),
+                };
+            }
         }
         if self.pager.is_none() {
-            self.pager = Pager::start(lines.len());
+            self.pager = Pager::start(lines);
         }
         self.raw(&text)
     }
@@ -235,50 +260,6 @@ pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns a line as a terminal may show it: names and messages come from others, who could control
-/// the terminal, hide text in it or make it read as something else.
-pub(crate) fn printable(line: &str) -> Cow<'_, str> {
-    clean(line, shown)
-}
-
-/// Does what [`printable`] does, but keeps line feeds and tabs.
-fn printable_text(text: &str) -> Cow<'_, str> {
-    clean(text, |c| if matches!(c, '\n' | '\t') { Some(c) } else { shown(c) })
-}
-
-fn clean(text: &str, shown: impl Fn(char) -> Option<char>) -> Cow<'_, str> {
-    if text.chars().all(|c| shown(c) == Some(c)) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.chars().filter_map(shown).collect())
-}
-
-/// Returns what to show for a character: a space for a control character; U+FFFD for a character
-/// that reorders text, takes no room or ends a line; nothing for the zero-width joiner, which emoji
-/// use, and the zero-width non-joiner; and any other character unchanged.
-fn shown(c: char) -> Option<char> {
-    match c {
-        '\u{200c}' | '\u{200d}' => None,
-        '\u{ad}'
-        | '\u{34f}'
-        | '\u{61c}'
-        | '\u{115f}'..='\u{1160}'
-        | '\u{17b4}'..='\u{17b5}'
-        | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'
-        | '\u{200e}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{3164}'
-        | '\u{feff}'
-        | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}' => Some(char::REPLACEMENT_CHARACTER),
-        c if c.is_control() => Some(' '),
-        c => Some(c),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,7 +268,9 @@ mod tests {
     fn tables_are_aligned_and_have_no_empty_cell() {
         let mut out = Vec::new();
         let rows = vec![["web:acme".into(), String::new()], ["w".into(), "\x1b[2J".into()]];
-        Console::new("arizuko".into(), &mut out).table(["JID", "NAME"], rows).unwrap();
+        Console::new("arizuko".into(), &mut out)
+            .table(["JID", "NAME"], rows, Spare::default())
+            .unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "JID       NAME\nweb:acme  -\nw          [2J\n"
@@ -295,13 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn text_from_others_does_not_control_the_terminal_or_read_as_another() {
-        assert_eq!(printable("a\u{9b}2J\x1b\x7f\nb"), "a 2J   b");
-        assert_eq!(
-            printable("acme\u{202e}gnp\u{200b}\u{2066}\u{e0041}"),
-            "acme\u{fffd}gnp\u{fffd}\u{fffd}\u{fffd}"
-        );
-        assert_eq!(printable("👩\u{200d}💻 ❤\u{fe0f} é"), "👩💻 ❤\u{fe0f} é");
+    fn a_document_escapes_what_a_terminal_would_obey() {
         let mut out = Vec::new();
         let document = serde_json::json!({"name": "a\u{9b}\u{202e}\u{200d}\u{e0041}\n"});
         Console::new("arizuko".into(), &mut out).document(&document).unwrap();

@@ -4,6 +4,7 @@ use crate::{
     connect,
     console::{Console, note},
     contexts,
+    table::Spare,
 };
 use anyhow::ensure;
 use clap::Subcommand;
@@ -61,7 +62,7 @@ pub(crate) fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
                 let key = context.key_file.map(|file| file.display().to_string());
                 [name, context.control.join(","), key.unwrap_or_default()]
             });
-            console.table(["CONTEXT", "CONTROL", "KEY FILE"], rows.collect())
+            console.table(["CONTEXT", "CONTROL", "KEY FILE"], rows.collect(), Spare::default())
         }
     }
 }

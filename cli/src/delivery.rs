@@ -6,7 +6,9 @@ use crate::{
     console::{Console, Format, quoted, word},
     control::Control,
     conversation::list::{self, Progress},
-    folder, time, turn,
+    folder,
+    table::Spare,
+    time, turn,
 };
 use arizuko_proto::v1::{
     Conversation, ConversationStatus, ListConversationsRequest, ReplayDeliveryRequest, TokenKind,
@@ -160,5 +162,6 @@ fn show(deliveries: Vec<Conversation>, console: &mut Console<'_>) -> anyhow::Res
         let Conversation { turn_id, jid, created_at, delivery, .. } = conversation;
         [turn_id, jid, status, time::shown(created_at), delivery]
     });
-    console.table(["TURN", "ADDRESS", "STATUS", "CAME", "DELIVERY"], rows.collect())
+    let head = ["TURN", "ADDRESS", "STATUS", "CAME", "DELIVERY"];
+    console.table(head, rows.collect(), Spare::default())
 }

@@ -4,7 +4,9 @@ use crate::{
     connect,
     console::{Console, Format, note, quoted},
     control::Control,
-    folder, time,
+    folder,
+    table::Spare,
+    time,
 };
 use arizuko_proto::v1::{
     CreateSubscriptionRequest, DeleteSubscriptionRequest, EventSubscription, ListEventsRequest,
@@ -215,7 +217,8 @@ impl List {
         });
         let next = if parked { "PARKED" } else { "NEXT" };
         let head = ["EVENT", "KIND", "HAPPENED", "CONVERSATION", "FAILED", next, "WHY"];
-        console.table(head, rows.collect())
+        let drop = &["HAPPENED", "CONVERSATION"];
+        console.table(head, rows.collect(), Spare { cut: None, drop })
     }
 }
 
@@ -234,7 +237,8 @@ fn show(subscriptions: Vec<EventSubscription>, console: &mut Console<'_>) -> any
             subscription;
         [subscription_id, folder, url, kinds.join(","), time::shown(created_at), state]
     });
-    console.table(["SUBSCRIPTION", "FOLDER", "URL", "EVENTS", "CREATED", "STATE"], rows.collect())
+    let head = ["SUBSCRIPTION", "FOLDER", "URL", "EVENTS", "CREATED", "STATE"];
+    console.table(head, rows.collect(), Spare { cut: None, drop: &["CREATED"] })
 }
 
 async fn unsubscribe(

@@ -4,7 +4,9 @@ use crate::{
     connect,
     console::{Console, Format, confirmed, note},
     control::Control,
-    folder, time,
+    folder,
+    table::Spare,
+    time,
 };
 use anyhow::bail;
 use arizuko_proto::v1::{Folder, FolderSettings, GetFolderRequest, SetFolderRequest};
@@ -156,5 +158,5 @@ fn show(folder: Folder, console: &mut Console<'_>) -> anyhow::Result<()> {
         ("keep-frames", now.keep_frames, set.keep_frames),
     ];
     let rows = rows.map(|(name, now, set)| [name.to_owned(), print(now), print(set)]);
-    console.table(["SETTING", "IN EFFECT", "SET"], rows.into())
+    console.table(["SETTING", "IN EFFECT", "SET"], rows.into(), Spare::default())
 }

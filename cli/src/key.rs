@@ -4,6 +4,7 @@ use crate::{
     connect,
     console::{Console, Format, note, word},
     control::Control,
+    table::Spare,
     time,
 };
 use arizuko_proto::v1::{
@@ -196,7 +197,8 @@ fn show_list(keys: Vec<Key>, console: &mut Console<'_>) -> anyhow::Result<()> {
     });
     let head =
         ["KEY", "KIND", "FOLDER", "REACH", "MAY", "CREATED", "ROTATED", "USED", "EXPIRES", "NAME"];
-    console.table(head, rows.collect())
+    let drop = &["REACH", "ROTATED", "CREATED", "MAY", "EXPIRES"];
+    console.table(head, rows.collect(), Spare { cut: Some("NAME"), drop })
 }
 
 async fn revoke(

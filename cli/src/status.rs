@@ -4,7 +4,9 @@
 use crate::{
     connect,
     console::{Console, Format, note, word},
-    pager, time,
+    pager,
+    table::Spare,
+    time,
 };
 use arizuko_proto::v1::{
     AgentSession, FolderStatus, GetStatusRequest, GetStatusResponse, ServerStatus,
@@ -75,10 +77,10 @@ fn show(
         0 => String::new(), // an older control doesn't say it
         schema => format!(", schema {schema}"),
     };
-    console
-        .line(&format!("store       {}, {} partitions{schema}", status.store, status.partitions))?;
+    let store = format!("{}, {} partitions{schema}", status.store, status.partitions);
+    console.hanging("store       ", &store)?;
     for remark in status.store_remarks {
-        console.line(&format!("            {remark}"))?;
+        console.hanging("            ", &remark)?;
     }
     console.line(&format!("public URL  {}", status.public_url))?;
     console.line(&format!("tokens      {} live", status.live_tokens))?;
@@ -100,7 +102,7 @@ fn show(
         console.line("")?;
         let rows = status.dropped.into_iter();
         let rows = rows.map(|dropped| [dropped.jid, dropped.messages.to_string()]);
-        console.table(["DROPPED FROM", "MESSAGES"], rows.collect())?;
+        console.table(["DROPPED FROM", "MESSAGES"], rows.collect(), Spare::default())?;
     }
     Ok(())
 }
@@ -124,7 +126,8 @@ fn show_servers(
         [word(server.kind().as_str_name()), server.name, server.version, since, ends, seen]
     });
     let head = ["SERVER", "NAME", "VERSION", "UP SINCE", "CERTIFICATE ENDS", "SEEN"];
-    console.table_with_red(head, rows.collect(), if is_terminal { silent } else { 0 })
+    let spare = Spare { cut: Some("NAME"), drop: &["VERSION"] };
+    console.table_with_red(head, rows.collect(), spare, if is_terminal { silent } else { 0 })
 }
 
 /// Returns how long a server has been silent, if that is longer than [`SILENT`].
@@ -154,7 +157,8 @@ fn show_folders(
         ]
     });
     let head = ["FOLDER", "AGENTS", "CREDIT", "PEOPLE", "QUEUED", "RUNNING", "OLDEST WAIT"];
-    console.table_with_red(head, rows.collect(), if is_terminal { alone } else { 0 })
+    let spare = Spare { cut: None, drop: &["CREDIT", "RUNNING"] };
+    console.table_with_red(head, rows.collect(), spare, if is_terminal { alone } else { 0 })
 }
 
 /// Whether turns wait in the folder and nobody is attached to it.
@@ -169,5 +173,5 @@ fn show_sessions(sessions: Vec<AgentSession>, console: &mut Console<'_>) -> anyh
         [session.folder, kind, session.name, turns, attached, session.key_id]
     });
     let head = ["AGENT OF", "KIND", "NAME", "TURNS", "ATTACHED", "KEY"];
-    console.table(head, rows.collect())
+    console.table(head, rows.collect(), Spare { cut: Some("NAME"), drop: &["KIND"] })
 }

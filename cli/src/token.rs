@@ -4,6 +4,7 @@ use crate::{
     connect,
     console::{Console, Format, note},
     control::Control,
+    table::Spare,
     time,
 };
 use anyhow::bail;
@@ -331,5 +332,6 @@ fn show_list(
         [token.jid, token.token_id, state.to_owned(), issued, expires, token.created_by, name]
     });
     let head = ["JID", "TOKEN", "STATE", "ISSUED", "EXPIRES", "BY", "NAME"];
-    console.table(head, rows.chain(ended).collect())
+    let spare = Spare { cut: Some("NAME"), drop: &["BY", "ISSUED"] };
+    console.table(head, rows.chain(ended).collect(), spare)
 }

@@ -8,6 +8,7 @@ mod keys;
 mod mcp;
 mod open;
 mod pager;
+mod tables;
 mod terminal;
 mod tokens;
 mod usage;

@@ -29,7 +29,7 @@ pub enum Seat {
     Terminal,
     /// Through pipes.
     Pipes,
-    /// At a pseudo-terminal of this size, with `arizuko desk` in place of the inbox.
+    /// At a pseudo-terminal of this size. The person uses `arizuko desk`.
     Desk {
         /// How many lines it has.
         rows: u16,
@@ -87,9 +87,18 @@ impl Stack {
 
     /// Starts `arizuko` as an operator at a terminal.
     pub fn at_terminal(&self, arguments: &[&str]) -> Person {
+        self.sit_down(Seat::Terminal, arguments)
+    }
+
+    /// Starts `arizuko` as an operator at a terminal of this size.
+    pub fn at_terminal_of(&self, rows: u16, columns: u16, arguments: &[&str]) -> Person {
+        self.sit_down(Seat::Desk { rows, columns }, arguments)
+    }
+
+    fn sit_down(&self, seat: Seat, arguments: &[&str]) -> Person {
         let mut command = self.operators_command();
-        command.args(arguments);
-        Person::sit_down(command, Seat::Terminal, None)
+        command.args(arguments).env("TERM", "xterm");
+        Person::sit_down(command, seat, None)
     }
 }
 
@@ -238,7 +247,7 @@ impl Person {
     }
 
     /// Returns the output without escape sequences.
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let (mut text, seen) = (String::new(), String::from_utf8_lossy(&self.seen));
         let mut characters = seen.chars();
         while let Some(character) = characters.next() {

@@ -23,7 +23,7 @@ pub use crate::{
     on_redis, one_redis,
     operator::{Channel, FROM_SETTINGS, Link, connect, reason},
     pair,
-    person::Seat,
+    person::{Person, Seat},
     process::{Process, command, program},
     proxy::Proxy,
     redis::Redis,

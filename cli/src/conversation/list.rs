@@ -3,20 +3,15 @@
 use crate::{
     console::{Console, note, quoted, word},
     control::Control,
-    folder, time,
+    folder,
+    table::Spare,
+    time,
 };
 use arizuko_proto::v1::{
     Conversation, ConversationStatus, ListConversationsRequest, ListConversationsResponse,
 };
 use prost_types::Duration;
 use std::io::{self, IsTerminal as _, Write as _};
-
-/// How many characters wide the table should be, so that it fits a terminal.
-const COLUMNS: usize = 80;
-/// How many characters of the last message are shown, at least, even if the table gets too wide.
-const LEAST: usize = 12;
-/// How many characters of the width the table needs besides the address and the last message.
-const OTHERS: usize = 45;
 
 #[derive(clap::Args)]
 pub(super) struct List {
@@ -167,22 +162,13 @@ pub(crate) fn print(
 }
 
 fn show(conversations: Vec<Conversation>, console: &mut Console<'_>) -> anyhow::Result<()> {
-    let widest = conversations.iter().map(|conversation| conversation.jid.len()).max();
-    let left = COLUMNS.saturating_sub(OTHERS + widest.unwrap_or(0)).max(LEAST);
     let rows = conversations.into_iter().map(|conversation| {
         let status = word(conversation.status().as_str_name());
         let Conversation { conversation_id, jid, active_at, excerpt, .. } = conversation;
-        [conversation_id, jid, status, time::age(active_at), cut(&excerpt, left)]
+        [conversation_id, jid, status, time::age(active_at), excerpt]
     });
-    console.table(["CONVERSATION", "ADDRESS", "STATUS", "ACTIVE", "LAST MESSAGE"], rows.collect())
-}
-
-/// Cuts a text to `most` characters, including the ellipsis.
-fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.into(),
-        Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
-    }
+    let head = ["CONVERSATION", "ADDRESS", "STATUS", "ACTIVE", "LAST MESSAGE"];
+    console.table(head, rows.collect(), Spare { cut: Some("LAST MESSAGE"), drop: &["ACTIVE"] })
 }
 
 /// Shows on a terminal how far a long search is, on one line.

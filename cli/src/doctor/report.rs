@@ -63,9 +63,9 @@ impl Report {
     pub(super) fn print(&self, console: &mut Console<'_>) -> anyhow::Result<()> {
         for finding in &self.findings {
             let (level, subject) = (finding.level.word(), finding.subject);
-            console.line(&format!("{level:<8} {subject:<10} {}", finding.found))?;
+            console.hanging(&format!("{level:<8} {subject:<10} "), &finding.found)?;
             if !finding.remedy.is_empty() {
-                console.line(&format!("{:19} → {}", "", finding.remedy))?;
+                console.hanging(&format!("{:19} → ", ""), &finding.remedy)?;
             }
         }
         Ok(())

@@ -1,12 +1,11 @@
 //! `arizuko desk`: the inbox on a full screen, with the same commands.
 //!
-//! `view.rs` draws; `input.rs` is what is being typed; `wrap.rs` wraps text; `full_screen.rs`
+//! `view.rs` draws; `input.rs` is what is being typed; `full_screen.rs`
 //! sets the terminal up.
 
 mod full_screen;
 mod input;
 mod view;
-mod wrap;
 
 use self::{full_screen::FullScreen, input::Input};
 use super::{PersonOptions, command, log::Log, screen::Screen, work::Work};

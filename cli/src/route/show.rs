@@ -3,6 +3,7 @@
 use super::file;
 use crate::{
     console::{Console, note, word},
+    table::Spare,
     time,
 };
 use anyhow::bail;
@@ -118,7 +119,8 @@ pub(super) fn list(routes: Vec<Route>, console: &mut Console<'_>) -> anyhow::Res
     });
     let head =
         ["PREFIX", "TARGET", "MODE", "TOPIC", "PERSONA", "ESCALATION", "GIVES UP", "ONLY FOR"];
-    console.table(head, rows.collect())
+    let drop = &["ONLY FOR", "TOPIC", "PERSONA"];
+    console.table(head, rows.collect(), Spare { cut: Some("PERSONA"), drop })
 }
 
 pub(super) fn explained(
@@ -148,7 +150,7 @@ pub(super) fn explained(
         };
         rows.extend(values.into_iter().map(|value| [field.clone(), from.clone(), value]));
     }
-    console.table(["FIELD", "FROM", "VALUE"], rows)?;
+    console.table(["FIELD", "FROM", "VALUE"], rows, Spare::default())?;
     let order = |length: prost_types::Duration| (length.seconds, length.nanos);
     for (number, step) in (1..).zip(route.escalation.iter().flat_map(|it| &it.steps)) {
         let times = [step.after, step.unfinished_after].into_iter().flatten();
@@ -170,7 +172,7 @@ pub(super) fn explained(
         let names = names.collect::<Vec<_>>().join(", ");
         [presence.folder.clone(), if names.is_empty() { "nobody".into() } else { names }]
     });
-    console.table(["FOLDER", "ATTACHED"], attached.collect())?;
+    console.table(["FOLDER", "ATTACHED"], attached.collect(), Spare::default())?;
     if route.mode() != RouteMode::Drop {
         for presence in explained.presence.iter().filter(|presence| presence.agents.is_empty()) {
             console.note_unattended(&presence.folder, flags);

@@ -3,6 +3,7 @@
 use crate::{
     console::{Console, word},
     control::Control,
+    table::Spare,
     time,
 };
 use anyhow::ensure;
@@ -33,7 +34,7 @@ pub(super) async fn run(
         if number > 0 {
             console.line("")?;
         }
-        console.table(["PROPERTY", "VALUE"], rows(token))?;
+        console.table(["PROPERTY", "VALUE"], rows(token), Spare::default())?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `arizuko token stats`: what tokens did, by day.
 
-use crate::{console::Console, control::Control};
+use crate::{console::Console, control::Control, table::Spare};
 use arizuko_proto::v1::{GetTokenStatsRequest, TokenDay, TokenTarget, token_target::Target};
 use jiff::Timestamp;
 
@@ -23,7 +23,8 @@ pub(super) async fn run(
     let most = stats.days.iter().map(|day| day.turns).max().unwrap_or(0);
     let head =
         ["DAY", "VISITORS", "TURNS", "", "FIRST FRAME", "FAILED", "REFUSED", "TOKENS", "THUMBS"];
-    console.table(head, stats.days.into_iter().map(|day| row(day, most)).collect())
+    let rows = stats.days.into_iter().map(|day| row(day, most));
+    console.table(head, rows.collect(), Spare { cut: None, drop: &["", "REFUSED"] })
 }
 
 fn row(day: TokenDay, most: u64) -> [String; 9] {

@@ -1,14 +1,12 @@
 //! Draws the desk: what waits on the left, the conversation in the middle, and who the visitor is
 //! on the right.
 
-use super::{
-    Desk,
-    wrap::{columns, cut, wrap},
-};
+use super::Desk;
 use crate::{
     console::printable,
     conversation::show::{place, verified},
     inbox::{entry::Entry, log, screen, work::Work},
+    wrap::{columns, cut, wrap},
 };
 use arizuko_proto::v1::Message;
 use ratatui::{

@@ -1,10 +1,10 @@
-//! Wraps text to a width, by words where it can.
+//! Wraps and shortens text to a width, by words where it can.
 
-use crate::console::printable;
+use crate::printable::printable;
 use ratatui::text::Line;
 
 /// Returns the lines of a text, without control characters, each at most `width` columns wide.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     text.split('\n').flat_map(|line| wrap_line(&printable(line), width.max(1))).collect()
 }
 
@@ -30,13 +30,32 @@ fn wrap_line(line: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Returns lines of whole words, each at most `width` columns wide unless it is a single word.
+pub(crate) fn wrap_words(text: &str, width: usize) -> Vec<String> {
+    if columns(text) <= width {
+        return vec![text.to_owned()];
+    }
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in text.split(' ') {
+        if !line.is_empty() && columns(&line) + 1 + columns(word) > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    lines.push(line);
+    lines
+}
+
 /// Returns how many columns of a terminal a text takes.
-pub(super) fn columns(text: &str) -> usize {
+pub(crate) fn columns(text: &str) -> usize {
     Line::raw(text).width()
 }
 
 /// Returns the beginning of a line that fits.
-pub(super) fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     let text = printable(text);
     if columns(&text) <= width {
         return text.into_owned();
@@ -58,6 +77,7 @@ mod tests {
     #[test]
     fn lines_break_between_words_or_else_anywhere() {
         assert_eq!(wrap("one two three", 8), ["one two ", "three"]);
+        assert_eq!(wrap_words("one two three-and-four", 8), ["one two", "three-and-four"]);
         assert_eq!(wrap("abcdefgh\n\nx", 3), ["abc", "def", "gh", "", "x"]);
         assert_eq!(wrap("日本語", 4), ["日本", "語"]);
         assert_eq!(wrap("a\x1b[2Jb", 9), ["a [2Jb"]);
