@@ -7,7 +7,8 @@ use reqwest::{
     header::{HeaderMap, RETRY_AFTER},
     redirect::Policy,
 };
-use std::time::Duration;
+use rustls::{CertificateError, Error as TlsError};
+use std::{error::Error, io, time::Duration};
 
 /// Prepares a client for requests to `base` and the URLs below it.
 pub(crate) fn client(base: &Url) -> ClientBuilder {
@@ -31,11 +32,55 @@ pub(crate) fn is_local(url: &Url) -> bool {
     host.is_some_and(|host| matches!(host, "localhost" | "[::1]") || host.starts_with("127."))
 }
 
-/// Returns an error's innermost cause, without the URL, which may contain a secret.
+/// Says in plain words why a request failed, without the URL, which may contain a secret.
 pub(crate) fn cause(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let last = Chain::new(&error).last();
-    last.map_or_else(|| error.to_string(), ToString::to_string)
+    let chain = || Chain::new(&error);
+    if error.is_timeout() {
+        return "no answer in time".into();
+    }
+    if let Some(tls) = chain().find_map(tls_error) {
+        return tls_cause(tls).into();
+    }
+    let mut of_system = chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    if let Some(io) = of_system.find(|io| io.raw_os_error().is_some()) {
+        return io.kind().to_string();
+    }
+    if chain().any(|cause| cause.is::<serde_json::Error>()) {
+        return "the answer is not JSON".into();
+    }
+    let last = chain().last().map_or_else(String::new, ToString::to_string);
+    match last.starts_with("failed to lookup address") {
+        true => "its name can't be looked up".into(),
+        false => last,
+    }
+}
+
+/// Returns the error of TLS in this error, which may wrap it several times.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
+    let inner = || error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.downcast_ref().or_else(|| inner().and_then(|inner| tls_error(inner)))
+}
+
+fn tls_cause(error: &TlsError) -> &'static str {
+    match error {
+        TlsError::InvalidCertificate(why) => match why {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "its certificate has expired, or the clock here is wrong"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "its certificate is not valid yet, or the clock here is wrong"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "its certificate is for another name"
+            }
+            CertificateError::Revoked => "its certificate was revoked",
+            _ => "this machine does not trust its certificate",
+        },
+        TlsError::InvalidMessage(_) => "it has no TLS at this address",
+        TlsError::AlertReceived(_) => "it refuses the TLS connection",
+        _ => "the TLS connection failed",
+    }
 }
 
 /// Reads Retry-After, which is in seconds or a date.

@@ -112,15 +112,21 @@ pub fn start(options: &Options, service: &'static str, filter: &str) -> anyhow::
     Ok(Telemetry { traces })
 }
 
+/// Switches off what says again what callers and clients are told: of certificates that are refused,
+/// and of every mistake that a client of MCP makes.
+const TOLD: &str = "rmcp=off,rustls_platform_verifier=off";
+
 /// Applies the levels without a target to arizuko's crates only. Unless the filter names them,
 /// other crates log at most warnings, since some log the content of messages.
 fn quiet(filter: &str) -> String {
     let (levels, rest): (Vec<_>, Vec<_>) =
         filter.split(',').partition(|directive| directive.trim().parse::<LevelFilter>().is_ok());
     let ours = levels.iter().flat_map(|level| match level.trim().parse() {
-        Ok(LevelFilter::OFF | LevelFilter::ERROR) => vec![(*level).to_owned()],
-        // rmcp warns of every mistake that a client makes.
-        _ => vec!["warn,rmcp=off".to_owned(), format!("arizuko={}", level.trim())],
+        // An empty text parses as `error`.
+        _ if level.trim().is_empty() => Vec::new(),
+        Ok(LevelFilter::OFF) => vec![(*level).to_owned()],
+        Ok(LevelFilter::ERROR) => vec![format!("error,{TOLD}")],
+        _ => vec![format!("warn,{TOLD}"), format!("arizuko={}", level.trim())],
     });
     ours.chain(rest.into_iter().map(str::to_owned)).collect::<Vec<_>>().join(",")
 }
@@ -142,13 +148,16 @@ mod tests {
     #[test]
     fn other_crates_log_warnings_unless_they_are_named() {
         for (filter, quiet_filter) in [
-            ("info", "warn,rmcp=off,arizuko=info"),
-            ("TRACE", "warn,rmcp=off,arizuko=TRACE"),
-            ("error", "error"),
+            ("info", "warn,rmcp=off,rustls_platform_verifier=off,arizuko=info"),
+            ("TRACE", "warn,rmcp=off,rustls_platform_verifier=off,arizuko=TRACE"),
+            ("error", "error,rmcp=off,rustls_platform_verifier=off"),
             ("off", "off"),
             ("arizuko=debug", "arizuko=debug"),
-            ("debug,h2=trace", "warn,rmcp=off,arizuko=debug,h2=trace"),
-            ("arizuko_control=trace,info", "warn,rmcp=off,arizuko=info,arizuko_control=trace"),
+            ("debug,h2=trace", "warn,rmcp=off,rustls_platform_verifier=off,arizuko=debug,h2=trace"),
+            (
+                "arizuko_control=trace,info",
+                "warn,rmcp=off,rustls_platform_verifier=off,arizuko=info,arizuko_control=trace",
+            ),
             ("", ""),
         ] {
             assert_eq!(quiet(filter), quiet_filter);

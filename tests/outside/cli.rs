@@ -1,6 +1,7 @@
 //! The command line: what it prints and where, exit codes, and errors that say what to do.
 
 mod backup;
+mod causes;
 mod chat;
 mod completions;
 mod doctor;

@@ -343,8 +343,10 @@ impl Control {
         // "Connection refused" would only repeat that there is no control.
         let cause = Chain::new(error).last().filter(|cause| !is_refused(cause));
         let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
-        let advice = tls::advice(&address, &cause).unwrap_or("is `arizuko up` running?");
-        ControlError::new(format!("no control at {address}{cause}: {advice}"))
+        ControlError::new(match tls::advice(&address, &cause) {
+            Some(advice) => format!("no control at {address}: {advice}"),
+            None => format!("no control at {address}{cause}: is `arizuko up` running?"),
+        })
     }
 }
 

@@ -1,12 +1,17 @@
-//! Advice about failed connections that TLS may have caused.
+//! Advice about failed connections, most of which TLS has caused.
 
 /// Each entry has the beginning of the address, a part of the error's text, and the advice. The
 /// text is compared, since gRPC keeps nothing else of some errors.
-const ADVICE: [(&str, &str, &str); 12] = [
+const ADVICE: [(&str, &str, &str); 14] = [
     (
         "https://",
         "UnknownIssuer",
         "this machine does not trust the authority of its certificate: name the authority's file with --ca",
+    ),
+    (
+        "https://",
+        "CaUsedAsEndEntity",
+        "its certificate is an authority's, which servers must not show: give it one of its own",
     ),
     (
         "https://",
@@ -43,6 +48,7 @@ const ADVICE: [(&str, &str, &str); 12] = [
     ("https://", "alert: CertificateRevoked", "the certificate in --client-cert was revoked"),
     ("https://", "alert: CertificateExpired", "the certificate in --client-cert has expired"),
     ("https://", "InvalidContentType", "it has no TLS at this address: try http://"),
+    ("http", "failed to lookup address", "its name can't be looked up: check the address"),
     ("http://", "frame with invalid size", "it seems to have TLS at this address: try https://"),
 ];
 
@@ -58,7 +64,7 @@ const CLOSED: [&str; 5] = [
     "connection was not ready",
 ];
 
-/// Returns what to do about a failed connection, if TLS may have caused it.
+/// Returns what is wrong with a failed connection, if that is known.
 pub fn advice(address: &str, cause: &str) -> Option<&'static str> {
     let known = ADVICE
         .iter()
