@@ -15,6 +15,7 @@ Examples:
   arizuko context add prod --control https://control.internal:7070 --key-file prod.key --ca ca.pem
   arizuko --context prod status                # or ARIZUKO_CONTEXT_NAME=prod arizuko status
   arizuko context list
+  arizuko context remove prod
 ")]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -16,6 +16,7 @@ mod demo;
 mod directories;
 mod doctor;
 mod event;
+mod examples;
 mod folders;
 #[cfg(test)]
 mod fuzz;
@@ -155,10 +156,6 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Shell", &["completions", "help"]),
 ];
 
-/// The layout of every help text: examples come before the usage.
-const TEMPLATE: &str =
-    "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
-
 /// Returns the command line with its help in groups.
 fn command() -> clap::Command {
     let mut command = with_template(Cli::command());
@@ -173,14 +170,14 @@ fn command() -> clap::Command {
         }
         groups.push('\n');
     }
-    with_template(Cli::command()).help_template(format!(
+    examples::pass_down(with_template(Cli::command()), &[], &[]).help_template(format!(
         "{{about-with-newline}}\n{{before-help}}{{usage-heading}} {{usage}}\n\n{groups}\
          Options:\n{{options}}{{after-help}}"
     ))
 }
 
 fn with_template(command: clap::Command) -> clap::Command {
-    command.help_template(TEMPLATE).mut_subcommands(with_template)
+    command.help_template(variables::HELP).mut_subcommands(with_template)
 }
 
 /// Runs the command in `args`, whose first element is the program's name, and writes its answer to

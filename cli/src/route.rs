@@ -22,9 +22,11 @@ Examples:
   arizuko route set web:acme --persona 'friendly concierge'
   arizuko route set web:acme/sales --target acme/sales-bot --topic leads
   arizuko route set web:acme/support --escalate-after 2m --escalate-to acme/people
+  arizuko route list acme
   arizuko route explain web:acme/support           # what becomes of a message, and why
   arizuko route export > routes.toml
   arizuko route apply routes.toml --dry-run
+  arizuko route delete web:acme/sales
 ")]
 pub(crate) struct Args {
     #[command(flatten)]

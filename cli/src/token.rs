@@ -56,6 +56,8 @@ Examples:
   arizuko token qr https://acme.example/chat/TOKEN/ --svg > link.svg
   arizuko token pause web:acme/support             # takes no messages until it is resumed
   arizuko token resume web:acme/support
+  arizuko token secrets tok_… --secret-file new.txt --secret-file old.txt
+  arizuko token visitor-keys tok_… --visitor-key-file key.pem
   arizuko token revoke web:acme/support
   arizuko token revoke --dry-run https://acme.example/chat/TOKEN/ tok_… web:acme/old
   arizuko token revoke --issued-by key_…           # every link that the key has issued

@@ -24,7 +24,18 @@ pub(crate) use store::default_name;
 
 /// Owns tokens, revocation, conversations, turns and reply frames, and serves them over gRPC.
 #[derive(clap::Parser)]
-#[command(name = "arizuko-control", version = fence::VERSION.as_str())]
+#[command(
+    name = "arizuko-control",
+    version = fence::VERSION.as_str(),
+    max_term_width = 100,
+    before_help = "\
+Examples:
+  arizuko-control --data-dir /var/lib/arizuko --public-url https://chat.example.com \\
+      --operator-key-file operator.key --gateway-key-file gateway.key
+  arizuko-control --redis rediss://redis.internal/ --public-url https://chat.example.com \\
+      --listen 0.0.0.0:7070 --tls-cert fullchain.pem --tls-key privkey.pem
+"
+)]
 pub struct Arguments {
     /// Where metrics are served.
     #[command(flatten)]

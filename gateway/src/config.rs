@@ -11,7 +11,17 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Serves arizuko's chat links to the public: the page, event streams and webhooks.
 #[derive(clap::Parser)]
-#[command(name = "arizuko-gateway", version)]
+#[command(
+    name = "arizuko-gateway",
+    version,
+    max_term_width = 100,
+    before_help = "\
+Examples:
+  arizuko-gateway --control http://127.0.0.1:7070 --gateway-key-file gateway.key
+  arizuko-gateway --control https://control.internal:7070 --ca ca.pem --gateway-key-file gateway.key \\
+      --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem
+"
+)]
 pub struct Arguments {
     /// Where metrics are served.
     #[command(flatten)]

@@ -1,12 +1,16 @@
-//! The environment variables of a program's flags.
+//! The command line of a program, and the environment variables of its flags.
 
 use clap::{Arg, Command, Parser};
 use std::{collections::BTreeSet, env, ffi::OsString};
 
+/// The layout of every help text: examples come before the usage.
+pub const HELP: &str =
+    "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
 /// Parses the command line of a program that serves, and exits if it is wrong. Also returns the
 /// names of variables that look like the program's and that it doesn't read.
 pub fn parse<P: Parser>() -> (P, Vec<String>) {
-    let command = P::command();
+    let command = P::command().help_template(HELP);
     let unread = unread(&command, &[]);
     let matches = without_empty(command).get_matches();
     (P::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()), unread)

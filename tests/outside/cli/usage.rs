@@ -80,10 +80,20 @@ async fn a_control_that_hangs_is_given_up_after_the_control_timeout(mut stack: S
     stack.arizuko(&["status", "--control-timeout", "20s"]).await.expect(0);
 }
 
-/// Returns the lines of a help text below a heading.
-fn below<'a>(help: &'a str, heading: &str) -> Vec<&'a str> {
+/// Returns the lines of a help text below a heading, up to the next one.
+fn below(help: &str, heading: &str) -> String {
     let lines = help.lines().skip_while(|line| *line != heading).skip(1);
-    lines.take_while(|line| !line.is_empty()).collect()
+    let lines = lines.take_while(|line| line.is_empty() || line.starts_with(' '));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Whether the examples in a help text run the command with these names, with arguments between.
+fn has_example(help: &str, names: &[&str]) -> bool {
+    let runs = |line: &str| {
+        let mut words = line.split_whitespace();
+        names.iter().all(|name| words.any(|word| word == *name))
+    };
+    ["Example:", "Examples:"].iter().any(|heading| below(help, heading).lines().any(runs))
 }
 
 #[apply(embedded)]
@@ -92,15 +102,26 @@ async fn help_has_examples_and_the_connection_under_a_heading_of_its_own(stack: 
     let commands = top.lines().skip_while(|line| *line != "Try it:");
     let commands = commands.take_while(|line| *line != "Options:");
     let names = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
-    let names: Vec<_> = names.filter(|name| *name != "help").collect();
-    assert!(names.len() > 15, "{top}");
-    for name in names {
-        let help = stack.arizuko(&[name, "--help"]).await.expect(0).out;
-        assert!(help.contains("Example"), "{help}");
-        let connection = below(&help, "Control:").join("\n");
+    let mut left: Vec<_> = names.filter(|name| *name != "help").map(String::from).collect();
+    let mut leaves = 0;
+    while let Some(command) = left.pop() {
+        let names: Vec<_> = command.split(' ').collect();
+        let help = stack.arizuko(&[&names[..], &["--help"]].concat()).await.expect(0).out;
+        assert!(has_example(&help, &[&["arizuko"], &names[..]].concat()), "{command}: {help}");
+        let connection = below(&help, "Control:");
         assert!(!connection.contains("--json") && !connection.contains("--watch"), "{help}");
-        let own = below(&help, "Options:").join("\n");
-        assert!(!own.contains("--key-file") && !own.contains("--quiet"), "{name}: {help}");
+        let own = below(&help, "Options:");
+        assert!(!own.contains("--key-file") && !own.contains("--quiet"), "{command}: {help}");
+        let inner = below(&help, "Commands:");
+        let inner = inner.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+        let inner = inner.filter(|name| !name.is_empty() && *name != "help");
+        leaves += usize::from(!help.contains("\nCommands:"));
+        left.extend(inner.map(|name| format!("{command} {name}")));
+    }
+    assert!(leaves > 50, "{leaves} commands");
+    for program in ["arizuko-control", "arizuko-gateway"] {
+        let help = run(stack.program(program).arg("--help"), "").await.expect(0).out;
+        assert!(has_example(&help, &[program]) && help.starts_with(char::is_alphabetic), "{help}");
     }
 }
 
