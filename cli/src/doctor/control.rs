@@ -7,13 +7,13 @@ use super::{
 use crate::{
     console::word,
     control::Control,
-    key,
+    key, route,
     status::{is_alone, silence},
     time, token,
 };
 use arizuko_proto::v1::{
     ExplainRouteRequest, GetStatusRequest, GetStatusResponse, KeyKind, ListTokensRequest,
-    RouteMode, ServerKind,
+    RouteMode, ServerKind, Token,
 };
 use prost_types::Timestamp;
 use std::{
@@ -24,8 +24,8 @@ use std::{
     time::SystemTime,
 };
 
-/// How many JIDs are checked, at most.
-const MAX_JIDS: usize = 200;
+/// How many JIDs a finding names, at most.
+const MAX_NAMED: usize = 5;
 
 /// Checks that nobody else on this machine can read the operator's key.
 pub(super) fn key_file(file: &Path, report: &mut Report) {
@@ -128,13 +128,15 @@ pub(super) fn waiting(status: &GetStatusResponse, report: &mut Report) {
             1 => format!("1 message waits in {name}, for {wait}"),
             count => format!("{count} messages wait in {name}, the first for {wait}"),
         };
+        let see = format!("see them: arizuko conversation list {name} --status waiting");
         if is_alone(folder) {
-            let remedy = format!("arizuko agent exec --folder {name} -- ./my-agent.sh");
+            let remedy = format!("arizuko agent exec --folder {name} -- ./my-agent.sh; {see}");
             let found = format!("{found}, and nobody is attached");
             report.add(Level::Warning, "waiting", found, remedy);
         } else {
             let credit = format!("{} of {} places taken", folder.credit_used, folder.credit);
-            report.ok("waiting", format!("{found}; its agents have {credit}"));
+            let found = format!("{found}; its agents have {credit}");
+            report.add(Level::Ok, "waiting", found, see);
         }
     }
 }
@@ -156,38 +158,59 @@ pub(super) async fn keys(control: &Control, report: &mut Report) -> anyhow::Resu
     Ok(())
 }
 
-/// Checks that each link that wants answers has an agent attached to its route's folder, or to a
-/// folder that the route escalates to.
+/// Checks that somebody is attached to each folder that is to answer a link: the folder that its route
+/// names, and those that the route escalates to.
 pub(super) async fn agents(control: &Control, report: &mut Report) -> anyhow::Result<()> {
-    let listed = token::list(control, ListTokensRequest::default()).await?;
-    let jids: BTreeSet<String> = listed.tokens.into_iter().map(|token| token.jid).collect();
-    let mut routes = control.routes().await?;
-    let mut unattended: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for jid in jids.iter().take(MAX_JIDS) {
-        let request = ExplainRouteRequest { jid: jid.clone() };
-        let explained = control.answer(routes.explain_route(request).await)?;
+    let tokens = token::list(control, ListTokensRequest::default()).await?.tokens;
+    let routes = route::list(control, None).await?.routes;
+    let prefixes: BTreeSet<_> = routes.into_iter().map(|route| route.prefix).collect();
+    // The links of a folder that have the same routes have the same answer.
+    let mut alike: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    for Token { folder, jid, .. } in tokens {
+        let beginnings = jid.match_indices('/').map(|(at, _)| &jid[..at]).chain([&*jid]);
+        let routed: Vec<_> = beginnings.filter_map(|beginning| prefixes.get(beginning)).collect();
+        alike.entry((folder, routed)).or_default().insert(jid);
+    }
+    let (mut client, mut all) = (control.routes().await?, BTreeSet::new());
+    let mut unattended: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    for jids in alike.into_values() {
+        let request = ExplainRouteRequest { jid: jids.first().cloned().unwrap_or_default() };
+        let explained = control.answer(client.explain_route(request).await)?;
         let route = explained.route.unwrap_or_default();
-        let wants_an_answer = matches!(route.mode(), RouteMode::Unspecified | RouteMode::Trigger);
-        let mut present = explained.presence.iter().map(|presence| &presence.agents);
-        if wants_an_answer && present.all(Vec::is_empty) {
-            let folder = route.target.unwrap_or(explained.folder);
-            unattended.entry(folder).or_default().push(jid.clone());
+        if matches!(route.mode(), RouteMode::Unspecified | RouteMode::Trigger) {
+            let target = route.target.unwrap_or(explained.folder);
+            for empty in explained.presence.into_iter().filter(|folder| folder.agents.is_empty()) {
+                let is_step = empty.folder != target;
+                unattended.entry((is_step, empty.folder)).or_default().extend(jids.clone());
+            }
         }
+        all.extend(jids);
     }
     if unattended.is_empty() {
-        report.ok("agents", format!("an agent is attached for each of {} JIDs", jids.len()));
+        report.ok("agents", format!("an agent is attached for each of {} JIDs", all.len()));
     }
-    for (folder, jids) in unattended {
-        report.add(
-            Level::Warning,
-            "agents",
-            format!("no agent is attached to {folder} to answer {}", jids.join(", ")),
-            format!("arizuko agent exec --folder {folder} -- ./my-agent.sh, or revoke the link"),
-        );
-    }
-    if jids.len() > MAX_JIDS {
-        let left = jids.len() - MAX_JIDS;
-        report.add(Level::Warning, "agents", format!("{left} more JIDs were not checked"), "");
+    for ((is_step, folder), jids) in unattended {
+        let (jids, exec) = (some(&jids), format!("agent exec --folder {folder} -- ./my-agent.sh"));
+        let (found, remedy) = match is_step {
+            false => (
+                format!("no agent is attached to {folder} to answer {jids}"),
+                format!("arizuko {exec}, or revoke the link"),
+            ),
+            true => (
+                format!("nobody is attached to {folder}, to which messages of {jids} escalate"),
+                format!("arizuko inbox {folder}, or arizuko {exec}"),
+            ),
+        };
+        report.add(Level::Warning, "agents", found, remedy);
     }
     Ok(())
+}
+
+/// Names some JIDs, and counts the others.
+fn some(jids: &BTreeSet<String>) -> String {
+    let named: Vec<_> = jids.iter().take(MAX_NAMED).map(String::as_str).collect();
+    match jids.len() - named.len() {
+        0 => named.join(", "),
+        others => format!("{} and {others} more", named.join(", ")),
+    }
 }

@@ -54,6 +54,8 @@ async fn doctor_names_a_link_that_no_agent_answers(kind: Kind) {
     let (level, said) = on(&outcome, "waiting").remove(0);
     assert_eq!(level, "warning");
     assert!(said.contains("1 message waits in acme/eng") && said.contains("nobody"), "{said}");
+    let see = "arizuko conversation list acme/eng --status waiting";
+    assert!(said.ends_with(&format!("see them: {see}")), "{said}");
     let (level, said) = on(&outcome, "agents").remove(0);
     assert_eq!(level, "warning");
     assert!(
@@ -63,6 +65,29 @@ async fn doctor_names_a_link_that_no_agent_answers(kind: Kind) {
     let _agent = stack.attach("acme/eng", B).await;
     let outcome = stack.arizuko(&["doctor", "--json"]).await.expect(0);
     assert_eq!(on(&outcome, "agents")[0].0, "ok");
+}
+
+#[apply(embedded)]
+async fn doctor_looks_at_every_link_and_every_step_of_an_escalation(kind: Kind) {
+    let stack = Stack::with_real_links(kind, &[]).await;
+    for number in 0..210 {
+        stack.issue_with("acme", &format!("link-{number}"), LinkOptions::default()).await;
+    }
+    stack.issue("zoo/sales").await;
+    stack.issue_with("zoo/sales", "fairs", LinkOptions::default()).await;
+    stack.route(escalation("web:zoo", Duration::from_secs(60), "zoo/people", "")).await;
+    let _agent = stack.attach("zoo/sales", A).await;
+    let found = on(&stack.arizuko(&["doctor", "--json"]).await.expect(0), "agents");
+    let [(_, unanswered), (_, step)] = &found[..] else { panic!("{found:?}") };
+    assert!(unanswered.starts_with("no agent is attached to acme to answer web:acme/link-0, "));
+    assert!(unanswered.contains(" and 205 more → "), "{unanswered}");
+    assert!(
+        step.starts_with(
+            "nobody is attached to zoo/people, to which messages of web:zoo/sales, \
+             web:zoo/sales/fairs escalate → arizuko inbox zoo/people, or arizuko agent exec"
+        ),
+        "{step}"
+    );
 }
 
 #[apply(every_stack)]
