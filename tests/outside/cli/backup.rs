@@ -86,8 +86,13 @@ async fn a_file_that_is_no_backup_is_refused(stack: Stack) {
     for bytes in [&b"not a database"[..], b""] {
         fs::write(&file, bytes).expect("the folder is ours");
         let refused = arizuko(&stack, &["restore", &path(&file), "--data-dir", &data]).await;
-        assert!(refused.expect(1).err.contains("is not a backup"));
+        let told = format!("error: {} is not a backup of arizuko's\n", file.display());
+        assert_eq!(refused.expect(1).err, told);
     }
+    let none = path(&stack.folder().join("none"));
+    let refused = arizuko(&stack, &["restore", &none, "--data-dir", &data]).await;
+    let told = format!("error: cannot read {none}: No such file or directory (os error 2)\n");
+    assert_eq!(refused.expect(1).err, told);
     let made = path(&stack.folder().join("backup"));
     let own = path(&stack.data_dir());
     arizuko(&stack, &["backup", &made, "--data-dir", &own]).await.expect(0);

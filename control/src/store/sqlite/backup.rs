@@ -2,8 +2,8 @@
 //! store.
 
 use super::{lock, private};
-use anyhow::{Context, ensure};
-use rusqlite::{Connection, OpenFlags};
+use anyhow::{Context, anyhow, ensure};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::{
     fs::{self, File},
     os::unix::fs::{MetadataExt as _, chown},
@@ -52,6 +52,8 @@ pub fn snapshot(folder: &Path) -> anyhow::Result<File> {
 
 /// Puts a backup into `folder`, which must have no store yet.
 pub fn restore(file: &Path, folder: &Path) -> anyhow::Result<()> {
+    let backup = File::open(file);
+    let mut backup = backup.with_context(|| format!("cannot read {}", file.display()))?;
     check(file)?;
     super::make_folder(folder)?;
     let _lock = lock(folder)?;
@@ -67,8 +69,6 @@ pub fn restore(file: &Path, folder: &Path) -> anyhow::Result<()> {
     let _ = fs::remove_file(&partial);
     let mut copy =
         private(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
-    let backup = File::open(file);
-    let mut backup = backup.with_context(|| format!("cannot read {}", file.display()))?;
     std::io::copy(&mut backup, &mut copy)
         .with_context(|| format!("cannot write {}", partial.display()))?;
     sync(&copy, &partial)?;
@@ -100,8 +100,10 @@ fn check(file: &Path) -> anyhow::Result<()> {
             let layouts = connection.query_row(layouts, [], |row| row.get(0))?;
             Ok((verdict, layouts))
         });
-    let (verdict, layouts) =
-        found.with_context(|| format!("{} is not a backup of arizuko's", file.display()))?;
+    let (verdict, layouts) = found.map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt) => anyhow!("{} is damaged", file.display()),
+        _ => anyhow!("{} is not a backup of arizuko's", file.display()),
+    })?;
     ensure!(verdict == "ok", "{} is damaged: {verdict}", file.display());
     ensure!(layouts > 0, "{} is not a backup of arizuko's", file.display());
     Ok(())
