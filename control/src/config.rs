@@ -6,7 +6,7 @@ use crate::{
     key::settings::MIN_LENGTH,
     limits::{Limits, MAX_HOOK_BYTES},
 };
-use anyhow::Context as _;
+use anyhow::anyhow;
 use arizuko_proto::{
     duration, private,
     telemetry::{self, metrics},
@@ -172,7 +172,7 @@ fn check_public_url(url: &str) -> anyhow::Result<()> {
              https://chat.acme.com, and no path, query, fragment or user name"
         )
     };
-    let parsed: Uri = url.replace("{root}", "root").parse().with_context(wrong)?;
+    let parsed: Uri = url.replace("{root}", "root").parse().map_err(|_| anyhow!(wrong()))?;
     anyhow::ensure!(
         matches!(parsed.scheme_str(), Some("http" | "https")),
         "--public-url begins with https:// or http://"

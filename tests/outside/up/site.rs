@@ -83,8 +83,12 @@ async fn settings_that_would_serve_nobody_are_refused() {
     let url = ["--public-url", "https://chat.example", "--tls-cert", &cert];
     let told = home.fails(&[&up[..], &url].concat()).await;
     assert!(told.contains("--tls-cert and --tls-key go together"), "{told}");
-    let told = home.fails(&[&up[..], &["--public-url", "https://acme.com/chat"]].concat()).await;
-    assert!(told.contains("no path"), "{told}");
+    for url in ["https://acme.com/chat", "https://acme .com", "https://", "https://a:b@acme.com"] {
+        let told = home.fails(&[&up[..], &["--public-url", url]].concat()).await;
+        assert!(told.contains("no path") && told.trim().ends_with("or user name"), "{told}");
+    }
+    let told = home.fails(&[&up[..], &["--public-url", "acme.com"]].concat()).await;
+    assert!(told.trim().ends_with("--public-url begins with https:// or http://"), "{told}");
     let told = home.fails(&["up", "--control-listen", "0.0.0.0:0"]).await;
     assert!(told.contains("the control of `up` has no TLS"), "{told}");
 }
