@@ -52,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, env = "ARIZUKO_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
     /// Folder for the data [default: ~/.local/share/arizuko]
-    #[arg(long, env = "ARIZUKO_DATA_DIR", value_name = "FOLDER")]
+    #[arg(long, help_heading = "Store", env = "ARIZUKO_DATA_DIR", value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     store: arizuko_control::StoreOptions,

@@ -62,7 +62,7 @@ pub struct Options {
     #[command(flatten)]
     pub store: StoreOptions,
     /// Folder of the embedded store, where there is no Redis.
-    #[arg(long, env = "ARIZUKO_DATA_DIR")]
+    #[arg(long, help_heading = "Store", env = "ARIZUKO_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// The first operator's key: at least 32 characters. Needed only while the store has no
     /// operator's key that works.
@@ -92,6 +92,7 @@ pub struct Options {
     /// it. Repeat the flag for several. A certificate that no such flag names is for all keys.
     #[arg(
         long = "client-role",
+        help_heading = "TLS",
         env = "ARIZUKO_CLIENT_ROLE",
         value_name = "NAME=ROLE",
         value_delimiter = ','

@@ -92,6 +92,7 @@ pub struct ServingOptions {
     /// Networks of proxies whose X-Forwarded-For to trust, for example 10.0.0.0/8.
     #[arg(
         long = "trusted-proxy",
+        help_heading = "Visitors",
         env = "ARIZUKO_TRUSTED_PROXY",
         value_name = "CIDR",
         value_delimiter = ','
@@ -100,16 +101,16 @@ pub struct ServingOptions {
 
     /// How often an event stream without other events sends a comment. Choose less than the idle
     /// timeout of the proxies in front, which is often 30s or 60s.
-    #[arg(long, env = "ARIZUKO_HEARTBEAT", value_name = "DURATION", default_value = "15s", value_parser = duration::parse)]
+    #[arg(long, help_heading = "Visitors", env = "ARIZUKO_HEARTBEAT", value_name = "DURATION", default_value = "15s", value_parser = duration::parse)]
     pub heartbeat: Duration,
 
     /// How long a client may read nothing before its connection is closed.
-    #[arg(long, env = "ARIZUKO_WRITE_STALL", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    #[arg(long, help_heading = "Visitors", env = "ARIZUKO_WRITE_STALL", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub write_stall: Duration,
 
     /// Where to report security flaws: a `mailto:`, `https:` or `tel:` URL.
     /// /.well-known/security.txt publishes it.
-    #[arg(long, env = "ARIZUKO_SECURITY_CONTACT", value_name = "URL", value_parser = contact)]
+    #[arg(long, help_heading = "Visitors", env = "ARIZUKO_SECURITY_CONTACT", value_name = "URL", value_parser = contact)]
     pub security_contact: Option<String>,
 }
 

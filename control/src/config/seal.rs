@@ -9,10 +9,16 @@ use std::path::PathBuf;
 pub struct SealOptions {
     /// Key that encrypts webhooks' signing secrets in the store: at least 32 characters, the same
     /// for all controls of a store. Needed by `token issue … hook --verify`.
-    #[arg(long, env = "ARIZUKO_SEAL_KEY", hide_env_values = true, allow_hyphen_values = true)]
+    #[arg(
+        long,
+        help_heading = "Store",
+        env = "ARIZUKO_SEAL_KEY",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
     pub seal_key: Option<String>,
     /// File with that key, in place of --seal-key, which shows in `ps`.
-    #[arg(long, env = "ARIZUKO_SEAL_KEY_FILE", value_name = "FILE")]
+    #[arg(long, help_heading = "Store", env = "ARIZUKO_SEAL_KEY_FILE", value_name = "FILE")]
     pub seal_key_file: Option<PathBuf>,
 }
 

@@ -11,30 +11,36 @@ pub struct StoreOptions {
     /// Redis to keep the state in: redis://host:6379/, redis-sentinel://host:26379,host:26379/name
     /// or redis-cluster://host:6379,host:6379; unix:///path. Over TLS each begins with rediss.
     /// Sentinels with a password: redis-sentinel://…/name?sentinel_password=….
-    #[arg(long, env = "ARIZUKO_REDIS", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        help_heading = "Store",
+        env = "ARIZUKO_REDIS",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub redis: Option<String>,
     /// File with the URL of Redis, in place of --redis: a URL with a password shows in `ps`.
-    #[arg(long, env = "ARIZUKO_REDIS_FILE", value_name = "FILE")]
+    #[arg(long, help_heading = "Store", env = "ARIZUKO_REDIS_FILE", value_name = "FILE")]
     pub redis_file: Option<PathBuf>,
     /// Use a Redis on another machine without TLS or without a password.
-    #[arg(long, env = "ARIZUKO_REDIS_PLAINTEXT")]
+    #[arg(long, help_heading = "Store", env = "ARIZUKO_REDIS_PLAINTEXT")]
     pub redis_plaintext: bool,
     /// Use a Redis whose maxmemory-policy lets it evict any key when it is full (allkeys-*).
-    #[arg(long, env = "ARIZUKO_REDIS_MAY_EVICT")]
+    #[arg(long, help_heading = "Store", env = "ARIZUKO_REDIS_MAY_EVICT")]
     pub redis_may_evict: bool,
     /// Beginning of every key in Redis.
-    #[arg(long, env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
+    #[arg(long, help_heading = "Store", env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
     pub redis_prefix: String,
     /// Name of the deployment. A Redis prefix belongs to the deployment that used it
     /// first. The default is the public URL, unless that is this machine's.
-    #[arg(long, env = "ARIZUKO_DEPLOYMENT", value_name = "NAME")]
+    #[arg(long, help_heading = "Store", env = "ARIZUKO_DEPLOYMENT", value_name = "NAME")]
     pub deployment: Option<String>,
     /// Which servers must have a commit before anybody is told of it: `primary`; `replica`: one
     /// replica as well; `replica:2`: two replicas as well.
-    #[arg(long, env = "ARIZUKO_DURABILITY", default_value = "primary")]
+    #[arg(long, help_heading = "Store", env = "ARIZUKO_DURABILITY", default_value = "primary")]
     pub durability: Durability,
     /// Number of partitions of a store that is used for the first time.
-    #[arg(long, env = "ARIZUKO_PARTITIONS", default_value_t = 256)]
+    #[arg(long, help_heading = "Store", env = "ARIZUKO_PARTITIONS", default_value_t = 256)]
     pub partitions: u16,
 }
 

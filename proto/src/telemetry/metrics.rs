@@ -51,7 +51,7 @@ struct Shown {
 pub struct Options {
     /// Address to serve /metrics at, for Prometheus, and /healthz and /readyz; without it they are
     /// not served. Everyone who can reach the address can read them. Port 0 takes a free port.
-    #[arg(long, env = "ARIZUKO_METRICS_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, help_heading = "Metrics", env = "ARIZUKO_METRICS_LISTEN", value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
 }
 

@@ -29,13 +29,13 @@ const ALERT_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct ServerTls {
     /// Serve TLS with the certificate and chain in this PEM file, which is read again when it
     /// changes.
-    #[arg(long, env = "ARIZUKO_TLS_CERT", value_name = "FILE")]
+    #[arg(long, help_heading = "TLS", env = "ARIZUKO_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
     /// PEM file with the key of --tls-cert.
-    #[arg(long, env = "ARIZUKO_TLS_KEY", value_name = "FILE")]
+    #[arg(long, help_heading = "TLS", env = "ARIZUKO_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
     /// How long a TLS handshake may take.
-    #[arg(long, env = "ARIZUKO_TLS_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
+    #[arg(long, help_heading = "TLS", env = "ARIZUKO_TLS_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     pub tls_timeout: Duration,
 }
 
@@ -64,11 +64,11 @@ impl ServerTls {
 #[derive(clap::Args, Clone, Default)]
 pub struct ClientChecks {
     /// Let in only clients that show a certificate from an authority in this PEM file.
-    #[arg(long, env = "ARIZUKO_CLIENT_CA", value_name = "FILE")]
+    #[arg(long, help_heading = "TLS", env = "ARIZUKO_CLIENT_CA", value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
     /// Refuse new connections with a certificate that a revocation list in this PEM file names. The
     /// file has a list from each authority, and is read again when it changes.
-    #[arg(long, env = "ARIZUKO_CLIENT_CRL", value_name = "FILE")]
+    #[arg(long, help_heading = "TLS", env = "ARIZUKO_CLIENT_CRL", value_name = "FILE")]
     pub client_crl: Option<PathBuf>,
 }
 

@@ -126,6 +126,22 @@ async fn help_has_examples_and_the_connection_under_a_heading_of_its_own(stack: 
 }
 
 #[apply(embedded)]
+async fn the_flags_of_servers_are_in_groups(stack: Stack) {
+    let groups = [
+        ("Store:", &["--data-dir", "--redis ", "--durability", "--partitions", "--seal-key "][..]),
+        ("TLS:", &["--tls-cert"]),
+        ("Visitors:", &["--trusted-proxy", "--heartbeat"]),
+        ("Metrics:", &["--metrics-listen"]),
+    ];
+    let up = stack.arizuko(&["up", "--help"]).await.expect(0).out;
+    for (heading, flags) in groups {
+        let group = below(&up, heading);
+        assert!(flags.iter().all(|flag| group.contains(flag)), "{heading} {flags:?}: {up}");
+    }
+    assert!(below(&up, "Options:").lines().count() < 50, "{up}");
+}
+
+#[apply(embedded)]
 async fn a_context_has_the_control_and_the_key_of_a_system(stack: Stack) {
     let key = stack.folder().join("operator.key");
     write_secret(&key, stack.operator_key());
