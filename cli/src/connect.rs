@@ -9,6 +9,7 @@ use crate::{
 };
 use anyhow::{bail, ensure};
 use arizuko_proto::{duration, private, tls::ClientFiles};
+use clap::{Arg, ArgMatches, Command};
 use std::{env, path::PathBuf, time::Duration};
 
 /// The flags of every command that calls control.
@@ -37,6 +38,32 @@ pub(crate) struct Options {
     control_timeout: Option<Duration>,
     #[command(flatten)]
     tls: ClientFiles,
+}
+
+/// The id of `--context` after a command. Links have a `--context` of their own.
+const CONTEXT: &str = "context_here";
+
+/// Lets `--context` also come after each command that calls control, and `--timeout` stand for
+/// `--control-timeout`, except where a flag of the command's own has that name.
+pub(crate) fn with_short_forms(mut command: Command, above: bool) -> Command {
+    let has = |command: &Command, id| command.get_arguments().any(|arg| arg.get_id() == id);
+    let connects = above || has(&command, "control");
+    if connects && !has(&command, "context") {
+        let context = Arg::new(CONTEXT).long("context").value_name("CONTEXT");
+        let help = "Name of the context to work in, from `arizuko context add`";
+        command = command.arg(context.help(help).help_heading("Control"));
+    }
+    if has(&command, "control_timeout") && !has(&command, "timeout") {
+        command = command.mut_arg("control_timeout", |arg| arg.visible_alias("timeout"));
+    }
+    command.mut_subcommands(|command| with_short_forms(command, connects))
+}
+
+/// Returns the name of the context that a command line chooses, by the last flag if there are several.
+pub(crate) fn context(matches: &ArgMatches) -> Option<String> {
+    let inner = matches.subcommand().and_then(|(_, matches)| context(matches));
+    let here = || matches.try_get_one::<String>(CONTEXT).ok().flatten().cloned();
+    inner.or_else(here)
 }
 
 /// Where the key comes from.

@@ -69,8 +69,8 @@ struct Cli {
     command: Command,
     #[command(flatten)]
     manners: Manners,
-    /// Name of the context to work in, from `arizuko context add`; before the command
-    #[arg(long, env = "ARIZUKO_CONTEXT_NAME", value_name = "NAME", help_heading = "Control")]
+    /// Name of the context to work in, from `arizuko context add`
+    #[arg(long, env = "ARIZUKO_CONTEXT_NAME", value_name = "CONTEXT", help_heading = "Control")]
     context: Option<String>,
 }
 
@@ -170,7 +170,8 @@ fn command() -> clap::Command {
         }
         groups.push('\n');
     }
-    examples::pass_down(with_template(Cli::command()), &[], &[]).help_template(format!(
+    let command = connect::with_short_forms(with_template(Cli::command()), false);
+    examples::pass_down(command, &[], &[]).help_template(format!(
         "{{about-with-newline}}\n{{before-help}}{{usage-heading}} {{usage}}\n\n{groups}\
          Options:\n{{options}}{{after-help}}"
     ))
@@ -190,13 +191,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write) -> Exi
         return completed;
     }
     let parsed = variables::without_empty(command()).try_get_matches_from(args);
-    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => cli,
+    let read = |matches| Ok((Cli::from_arg_matches(&matches)?, connect::context(&matches)));
+    let (cli, context) = match parsed.and_then(read) {
+        Ok(read) => read,
         Err(error) if error.use_stderr() => return misused(&error),
         Err(help) => return conclude(console.text(&help.render().to_string())),
     };
     cli.manners.adopt();
-    if let Some(name) = cli.context {
+    if let Some(name) = context.or(cli.context) {
         console.in_context(&name);
         contexts::choose(name);
     }

@@ -90,8 +90,9 @@ fn control(words: &[OsString]) -> Option<Control> {
     let before = &words[..words.len().saturating_sub(1)];
     let command = variables::without_empty(crate::command()).ignore_errors(true);
     let matches = command.try_get_matches_from(before).ok()?;
-    if let Some(name) = matches.get_one::<String>("context") {
-        contexts::choose(name.clone());
+    let here = connect::context(&matches);
+    if let Some(name) = here.or_else(|| matches.get_one("context").cloned()) {
+        contexts::choose(name);
     }
     let mut matches = &matches;
     while let Some((_, inner)) = matches.subcommand() {

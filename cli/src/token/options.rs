@@ -44,7 +44,8 @@ pub(super) struct Options {
     /// Name, for lists and as the title of a chat page
     #[arg(long, visible_alias = "title")]
     name: Option<String>,
-    /// Text that the agent gets with every message and visitors never see
+    /// Text that the agent gets with every message and visitors never see; the `--context` that names a
+    /// system goes before the command
     #[arg(long)]
     context: Option<String>,
     /// How many messages each visitor of a chat link may send, or a webhook takes in all: N/s, N/m

@@ -77,7 +77,11 @@ async fn a_control_that_hangs_is_given_up_after_the_control_timeout(mut stack: S
     stack.process(Control(A)).signal(Signal::SIGCONT);
     assert!(late.err.contains("did not answer in time") && late.out.is_empty(), "{late:?}");
     assert_eq!(late.err.lines().count(), 1, "{late:?}");
-    stack.arizuko(&["status", "--control-timeout", "20s"]).await.expect(0);
+    for flag in ["--control-timeout", "--timeout"] {
+        stack.arizuko(&["status", flag, "20s"]).await.expect(0);
+    }
+    let http = stack.arizuko(&["agent", "http", "--help"]).await.expect(0).out;
+    assert_eq!(http.matches("--timeout").count(), 1, "the endpoint's: {http}");
 }
 
 /// Returns the lines of a help text below a heading, up to the next one.
@@ -159,6 +163,8 @@ async fn a_context_has_the_control_and_the_key_of_a_system(stack: Stack) {
     assert!(listed.contains(&stack.control(A)) && listed.contains(key.to_str().expect("UTF-8")));
     arizuko(&["status"], "").await.expect(1);
     arizuko(&["status"], "prod").await.expect(0);
+    arizuko(&["status", "--context", "prod"], "").await.expect(0);
+    arizuko(&["token", "list", "--context", "prod"], "other").await.expect(0);
     let issue = ["--context", "prod", "token", "issue", "acme", "chat", "--context", "for agents"];
     let issued = arizuko(&issue, "").await.expect(0);
     assert!(issued.err.contains("--context prod token revoke tok_"), "{issued:?}");
