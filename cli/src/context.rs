@@ -36,6 +36,7 @@ enum Command {
     /// Forget a name
     Remove {
         /// The name
+        #[arg(value_name = "CONTEXT")]
         name: String,
     },
 }

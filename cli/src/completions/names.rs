@@ -1,9 +1,13 @@
-//! The names that are completed from control: folders, JIDs and ids. The name of an argument's
-//! value in the help, such as `FOLDER` or `JID|tok_…|URL`, says which of them it takes.
+//! The names that are completed from control: folders, JIDs and ids; and those of contexts, which
+//! are on this machine. The name of an argument's value in the help, such as `FOLDER` or
+//! `JID|tok_…|URL`, says which of them it takes.
 
 use crate::{connect, console::printable, contexts, control::Control, event, key, route, token};
 use arizuko_proto::{
-    v1::{GetStatusRequest, ListConversationsRequest, ListTokensRequest, Token},
+    v1::{
+        Conversation, GetStatusRequest, ListConversationsRequest, ListEventsRequest,
+        ListTokensRequest, Token,
+    },
     variables,
 };
 use clap::{Arg, Command, FromArgMatches as _, ValueHint};
@@ -21,7 +25,9 @@ const TENANTS: usize = 8;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
+    Context,
     Conversation,
+    Event,
     Folder,
     Hook,
     Jid,
@@ -29,12 +35,15 @@ enum Kind {
     Route,
     Subscription,
     Token,
+    Turn,
 }
 
 impl Kind {
     fn of(value: &str) -> Option<Self> {
         Some(match value {
+            "CONTEXT" => Self::Context,
             "cnv_…" => Self::Conversation,
+            "evt_…" => Self::Event,
             "FOLDER" => Self::Folder,
             "hook:…" => Self::Hook,
             "JID" => Self::Jid,
@@ -42,6 +51,7 @@ impl Kind {
             "PREFIX" => Self::Route,
             "sub_…" => Self::Subscription,
             "tok_…" => Self::Token,
+            "trn_…" => Self::Turn,
             _ => return None,
         })
     }
@@ -71,10 +81,13 @@ fn kinds(arg: &Arg) -> Vec<Kind> {
 }
 
 fn candidates(kinds: &[Kind], words: &[OsString]) -> Vec<CompletionCandidate> {
+    if kinds.contains(&Kind::Context) {
+        let contexts = contexts::read().unwrap_or_default();
+        return contexts.into_keys().map(CompletionCandidate::new).collect();
+    }
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let (Ok(runtime), Some(control)) = (runtime, control(words)) else { return Vec::new() };
-    let begun = words.last().map(|word| word.to_string_lossy()).unwrap_or_default();
-    let found = runtime.block_on(async { timeout(DEADLINE, names(kinds, &begun, &control)).await });
+    let found = runtime.block_on(async { timeout(DEADLINE, names(kinds, words, &control)).await });
     // Whatever still waits, such as for a name server, is left behind.
     runtime.shutdown_background();
     let names = found.ok().and_then(Result::ok).unwrap_or_default();
@@ -104,7 +117,9 @@ fn control(words: &[OsString]) -> Option<Control> {
     connect::Options::from_arg_matches(matches).ok()?.find().ok()
 }
 
-async fn names(kinds: &[Kind], begun: &str, control: &Control) -> anyhow::Result<Vec<Name>> {
+async fn names(kinds: &[Kind], words: &[OsString], control: &Control) -> anyhow::Result<Vec<Name>> {
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let begun = words.last().map(AsRef::as_ref).unwrap_or_default();
     let mut names = Vec::new();
     let of_tokens = [Kind::Folder, Kind::Hook, Kind::Jid, Kind::Route, Kind::Token];
     let tokens = match kinds.iter().any(|kind| of_tokens.contains(kind)) {
@@ -116,9 +131,20 @@ async fn names(kinds: &[Kind], begun: &str, control: &Control) -> anyhow::Result
         match kind {
             // A folder that is being typed causes no audit entry.
             Kind::Conversation if agrees(begun, "cnv_") => {
-                names.extend(conversations(control).await?);
+                let found = conversations(control).await?.into_iter();
+                names.extend(found.map(|one| (one.conversation_id, one.jid)));
             }
-            Kind::Conversation => {}
+            Kind::Context | Kind::Conversation => {}
+            Kind::Event => {
+                // The subscription comes before its events.
+                let of = words.iter().find(|word| word.starts_with("sub_"));
+                let subscription_id = of.map(ToString::to_string).unwrap_or_default();
+                let request =
+                    ListEventsRequest { subscription_id, parked: true, ..Default::default() };
+                let listed = control.events().await?.list_events(request).await;
+                let listed = control.answer(listed)?.events.into_iter();
+                names.extend(listed.map(|event| (event.event_id, event.kind)));
+            }
             Kind::Folder => {
                 let folders = tokens.iter().map(|token| token.folder.clone());
                 names.extend(once(with_parents(folders.chain(attached(control).await))));
@@ -143,6 +169,10 @@ async fn names(kinds: &[Kind], begun: &str, control: &Control) -> anyhow::Result
                 let tokens = tokens.iter();
                 names.extend(tokens.map(|token| (token.token_id.clone(), token.jid.clone())));
             }
+            Kind::Turn => {
+                let found = conversations(control).await?.into_iter();
+                names.extend(found.map(|one| (one.turn_id, one.jid)));
+            }
         }
     }
     Ok(names)
@@ -155,7 +185,7 @@ fn agrees(begun: &str, prefix: &str) -> bool {
 
 /// Returns conversations, the most recently active first: of the key's folder, or else of the
 /// tenants that have links, since an operator's key has no folder.
-async fn conversations(control: &Control) -> anyhow::Result<Vec<Name>> {
+async fn conversations(control: &Control) -> anyhow::Result<Vec<Conversation>> {
     let mut client = control.conversations().await?;
     let mut list = async |folder: String| {
         let request = ListConversationsRequest { folder, page_size: RECENT, ..Default::default() };
@@ -176,8 +206,8 @@ async fn conversations(control: &Control) -> anyhow::Result<Vec<Name>> {
     listed.sort_by_key(|conversation| {
         Reverse(conversation.active_at.map(|at| (at.seconds, at.nanos)))
     });
-    let listed = listed.into_iter().take(RECENT as usize);
-    Ok(listed.map(|conversation| (conversation.conversation_id, conversation.jid)).collect())
+    listed.truncate(RECENT as usize);
+    Ok(listed)
 }
 
 /// Returns the folders that agents or turns are in, as far as the key may know them.

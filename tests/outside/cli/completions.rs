@@ -42,6 +42,23 @@ async fn names(stack: &Stack) -> Vec<(String, String)> {
     let listed = ["conversation", "list", "acme", "--json"];
     let listed = stack.arizuko(&listed).await.expect(0).json();
     let conversation = listed["conversations"][0]["conversation_id"].as_str().expect("an id");
+    let turn = listed["conversations"][0]["turn_id"].as_str().expect("an id");
+    let url = format!("http://127.0.0.1:{}/", free_port());
+    let subscribe = ["event", "subscribe", "acme", "--url", &url, "--json"];
+    let subscribed = stack.arizuko(&subscribe).await.expect(0).json();
+    let subscription = subscribed["subscription"]["subscription_id"].as_str().expect("an id");
+    stack.attach("acme/eng", A).await.answer_next("hi").await;
+    let parked = ["event", "list", subscription, "--parked", "--json"];
+    let mut event = String::new();
+    until("an event to be parked", async || {
+        let listed = stack.arizuko(&parked).await.expect(0).json();
+        event = listed["events"][0]["event_id"].as_str().unwrap_or_default().to_owned();
+        !event.is_empty()
+    })
+    .await;
+    let mut context = stack.program("arizuko");
+    context.args(["context", "add", "production", "--control", &stack.control(A)]);
+    run(&mut context, "").await.expect(0);
     let cut = |command: &str, name: &str| {
         (format!("{command} {}", &name[..name.len() - 3]), format!("{command} {name}"))
     };
@@ -51,6 +68,11 @@ async fn names(stack: &Stack) -> Vec<(String, String)> {
         cut("token revoke", &link.token_id),
         cut("key revoke", &key.key_id),
         cut("conversation show", conversation),
+        cut("turn show", turn),
+        cut("delivery replay", turn),
+        cut(&format!("event replay {subscription}"), &event),
+        cut("--context", "production"),
+        cut("context remove", "production"),
         cut("conversation list --jid", &link.jid),
         cut("conversation list", &format!("--jid={}", link.jid)),
         cut("route", "explain"),
@@ -58,7 +80,13 @@ async fn names(stack: &Stack) -> Vec<(String, String)> {
 }
 
 #[apply(embedded)]
-async fn a_shell_completes_names_that_control_knows(stack: Stack) {
+async fn a_shell_completes_names_that_control_knows(kind: Kind) {
+    let settings = [
+        crate::hooks::signatures::SEAL,
+        ("ARIZUKO_PRIVATE_EVENT_TARGETS", "true"),
+        ("ARIZUKO_EVENT_RETRY_FOR", "1s"),
+    ];
+    let stack = Stack::with(kind, &settings).await;
     let mut names = names(&stack).await;
     let file = stack.folder().join("bashrc");
     let program = format!("agent exec -- {}", file.display());
@@ -75,6 +103,20 @@ async fn a_shell_completes_names_that_control_knows(stack: Stack) {
     let lines: Vec<_> = bash.lines().map(str::trim_end).collect();
     for (_, whole) in &names {
         assert!(lines.contains(&format!("arizuko {whole}").as_str()), "{whole}: {bash}");
+    }
+
+    let setup = format!(
+        "PS1='$ '; autoload -Uz compinit; compinit -u -D\nzstyle ':completion:*' insert-tab no\n\
+         bindkey -e; fpath=({} $fpath); autoload -Uz _arizuko; compdef _arizuko arizuko\n",
+        shipped("").display()
+    );
+    fs::write(stack.folder().join(".zshrc"), setup).expect("the folder is ours");
+    let mut terminal = shell(&stack, "script");
+    terminal.env("ZDOTDIR", stack.folder()).args(["-qec", "zsh -d -i", "/dev/null"]);
+    let zsh = run(&mut terminal, &typed).await.expect(0).out;
+    let lines: Vec<_> = zsh.lines().map(str::trim_end).collect();
+    for (_, whole) in &names {
+        assert!(lines.contains(&format!("arizuko {whole}").as_str()), "{whole}: {zsh}");
     }
 
     let mut script = format!(". {}\n", shipped("arizuko.fish").display());
