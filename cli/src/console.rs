@@ -18,7 +18,7 @@ use std::{
     io::{self, BufRead as _, IsTerminal as _, Read, Write},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
-use terminal_size::{Width, terminal_size};
+use terminal_size::{Height, Width, terminal_size};
 
 /// How a command that calls control prints the answer.
 #[derive(clap::Args, Clone, Copy)]
@@ -60,6 +60,9 @@ impl Manners {
 static QUIET: AtomicBool = AtomicBool::new(false);
 /// Whether tables are made to fit the terminal.
 static FITS: AtomicBool = AtomicBool::new(false);
+
+/// Clears a terminal's screen.
+const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Returns how many columns a table may be wide.
 fn room() -> usize {
@@ -126,6 +129,22 @@ impl<'a> Console<'a> {
             io::ErrorKind::BrokenPipe => ClosedPipe.into(),
             _ => anyhow::Error::new(error).context("cannot write to standard output"),
         })
+    }
+
+    /// Clears the terminal and writes what `show` writes, as many lines as there is room for.
+    pub(crate) fn screen(
+        &mut self,
+        show: impl FnOnce(&mut Console<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        // Notes, which `show` may write, come first.
+        self.raw(CLEAR)?;
+        let (program, context) = (self.program.clone(), self.context.clone());
+        let mut text = Vec::new();
+        show(&mut Console { program, context, out: &mut text, pager: None })?;
+        let text = String::from_utf8_lossy(&text);
+        let room = terminal_size().map_or(usize::MAX, |(_, Height(lines))| lines.into());
+        let lines = text.split_inclusive('\n').take(room.saturating_sub(1));
+        self.raw(&lines.collect::<String>())
     }
 
     /// Writes one line.

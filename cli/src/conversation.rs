@@ -16,7 +16,7 @@ pub(crate) mod show;
 #[command(before_help = "\
 Examples:
   arizuko conversation list acme                          # the most recently active first
-  arizuko conversation list acme --status waiting
+  arizuko conversation list acme --status waiting --watch # again every 2 s
   arizuko conversation list --jid web:acme/support --since 1d
   arizuko conversation list acme --search \"refund june\"
   arizuko conversation show cnv_…                         # who said what, and what happened

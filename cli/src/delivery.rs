@@ -9,6 +9,7 @@ use crate::{
     folder,
     table::Spare,
     time, turn,
+    watch::Watch,
 };
 use arizuko_proto::v1::{
     Conversation, ConversationStatus, ListConversationsRequest, ReplayDeliveryRequest, TokenKind,
@@ -69,6 +70,8 @@ struct List {
     /// Continue an earlier list from the page token that it printed
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
     page: String,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 #[derive(Clone)]
@@ -113,12 +116,14 @@ impl List {
         flags: &str,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        let listed = list::pages(control, self.request(), self.limit, Progress::default()).await?;
-        if json {
-            return console.message(&listed);
-        }
+        let look =
+            async || list::pages(control, self.request(), self.limit, Progress::default()).await;
         let next = |page: &str| format!("{}{flags}", self.words(page));
-        list::print(listed, "no such deliveries", show, next, console)
+        let show = |listed, console: &mut Console<'_>| match json {
+            true => console.message(&listed),
+            false => list::print(listed, "no such deliveries", show, next, console),
+        };
+        self.watch.show(json, console, look, show).await
     }
 
     fn request(&self) -> ListConversationsRequest {

@@ -7,11 +7,12 @@ use crate::{
     folder,
     table::Spare,
     time,
+    watch::Watch,
 };
 use arizuko_proto::v1::{
     CreateSubscriptionRequest, DeleteSubscriptionRequest, EventSubscription, ListEventsRequest,
-    ListSubscriptionsRequest, ListSubscriptionsResponse, OutgoingEvent, ReplayEventsRequest,
-    ResumeSubscriptionRequest,
+    ListEventsResponse, ListSubscriptionsRequest, ListSubscriptionsResponse, OutgoingEvent,
+    ReplayEventsRequest, ResumeSubscriptionRequest,
 };
 use clap::Subcommand;
 
@@ -99,6 +100,8 @@ struct List {
     /// Continue an earlier list from the page token that it printed
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
     page: String,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
@@ -192,19 +195,30 @@ impl List {
         flags: &str,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        let Self { subscription_id, parked, limit: page_size, page: page_token } = self;
-        let (id, limit) = (subscription_id.clone(), page_size);
+        let Self { subscription_id, parked, limit: page_size, page: page_token, watch } = self;
         let request = ListEventsRequest { subscription_id, parked, page_size, page_token };
-        let listed = control.answer(control.events().await?.list_events(request).await)?;
-        if json {
-            return console.message(&listed);
-        }
+        let look =
+            async || control.answer(control.events().await?.list_events(request.clone()).await);
+        let show = |listed, console: &mut Console<'_>| match json {
+            true => console.message(&listed),
+            false => Self::print(listed, &request, flags, console),
+        };
+        watch.show(json, console, look, show).await
+    }
+
+    fn print(
+        listed: ListEventsResponse,
+        asked: &ListEventsRequest,
+        flags: &str,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        let ListEventsRequest { subscription_id: id, parked, page_size: limit, .. } = asked;
         if listed.events.is_empty() {
-            note(if parked { "no event is parked" } else { "no event waits" });
+            note(if *parked { "no event is parked" } else { "no event waits" });
             return Ok(());
         }
         if !listed.next_page_token.is_empty() {
-            let parked = if parked { " --parked" } else { "" };
+            let parked = if *parked { " --parked" } else { "" };
             let page = quoted(&listed.next_page_token);
             let words = format!("event list {id}{parked} --limit {limit} --page {page}{flags}");
             note(&format!("there are more: {}", console.command(&words)));
@@ -215,7 +229,7 @@ impl List {
             let (at, next) = (time::shown(event.happened_at), time::shown(next));
             [event_id, kind, at, conversation_id, attempts.to_string(), next, last_error]
         });
-        let next = if parked { "PARKED" } else { "NEXT" };
+        let next = if *parked { "PARKED" } else { "NEXT" };
         let head = ["EVENT", "KIND", "HAPPENED", "CONVERSATION", "FAILED", next, "WHY"];
         let drop = &["HAPPENED", "CONVERSATION"];
         console.table(head, rows.collect(), Spare { cut: None, drop })

@@ -39,6 +39,7 @@ mod time;
 mod token;
 mod turn;
 mod up;
+mod watch;
 mod wrap;
 
 use crate::console::{ClosedPipe, Console, Manners};

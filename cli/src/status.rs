@@ -4,9 +4,9 @@
 use crate::{
     connect,
     console::{Console, Format, note, word},
-    pager,
     table::Spare,
     time,
+    watch::Watch,
 };
 use arizuko_proto::v1::{
     AgentSession, FolderStatus, GetStatusRequest, GetStatusResponse, ServerStatus,
@@ -16,15 +16,10 @@ use std::{
     io::{self, IsTerminal as _},
     time::{Duration, SystemTime},
 };
-use tokio::time::sleep;
 
-/// How long `--watch` waits before it asks again.
-const PAUSE: Duration = Duration::from_secs(2);
 /// How long a running control or gateway is silent, at most: a little more than two of the
 /// intervals at which it reports.
 const SILENT: Duration = Duration::from_secs(35);
-/// Clears a terminal's screen.
-const CLEAR: &str = "\x1b[H\x1b[2J";
 
 #[derive(clap::Args)]
 #[command(before_help = "\
@@ -35,35 +30,22 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
-    /// Show it again every 2 s
-    #[arg(long)]
-    watch: bool,
+    #[command(flatten)]
+    watch: Watch,
     #[command(flatten)]
     format: Format,
 }
 
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
-    let is_terminal = io::stdout().is_terminal();
-    if args.watch {
-        pager::allow(false);
-    }
-    loop {
-        let status =
-            control.answer(control.admin().await?.get_status(GetStatusRequest {}).await)?;
-        if args.watch && is_terminal && !args.format.json {
-            console.raw(CLEAR)?;
-        }
-        if args.format.json {
-            console.message(&status)?;
-        } else {
-            show(status, is_terminal, console)?;
-        }
-        if !args.watch {
-            return Ok(());
-        }
-        sleep(PAUSE).await;
-    }
+    let (json, is_terminal) = (args.format.json, io::stdout().is_terminal());
+    let look =
+        async || control.answer(control.admin().await?.get_status(GetStatusRequest {}).await);
+    let show = |status, console: &mut Console<'_>| match json {
+        true => console.message(&status),
+        false => show(status, is_terminal, console),
+    };
+    args.watch.show(json, console, look, show).await
 }
 
 fn show(

@@ -6,6 +6,7 @@ use crate::{
     folder,
     table::Spare,
     time,
+    watch::Watch,
 };
 use arizuko_proto::v1::{
     Conversation, ConversationStatus, ListConversationsRequest, ListConversationsResponse,
@@ -37,6 +38,8 @@ pub(super) struct List {
     /// Continue an earlier list from the page token that it printed
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
     page: String,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -64,12 +67,13 @@ impl List {
         flags: &str,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        let listed = pages(control, self.request(), self.limit, Progress::default()).await?;
-        if json {
-            return console.message(&listed);
-        }
+        let look = async || pages(control, self.request(), self.limit, Progress::default()).await;
         let next = |page: &str| format!("{}{flags}", self.words(page));
-        print(listed, "no such conversations", show, next, console)
+        let show = |listed, console: &mut Console<'_>| match json {
+            true => console.message(&listed),
+            false => print(listed, "no such conversations", show, next, console),
+        };
+        self.watch.show(json, console, look, show).await
     }
 
     fn request(&self) -> ListConversationsRequest {

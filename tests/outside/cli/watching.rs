@@ -68,6 +68,54 @@ async fn tail_prints_events_as_they_happen(stack: Stack) {
     }
 }
 
+#[apply(embedded)]
+async fn a_watched_list_is_drawn_again_on_the_same_screen(kind: Kind) {
+    let room = [("ARIZUKO_ADDRESS_RATE", "100000"), ("ARIZUKO_ADDRESS_TURNS", "1000")];
+    let stack = Stack::with(kind, &room).await;
+    let visitor = stack.visit("acme/eng").await;
+    for _ in 0..20 {
+        visitor.say("an old one").await;
+    }
+    let hook = stack.issue_hook("acme/eng", "github", "").await;
+    let deliver = async || {
+        let id = format!("X-GitHub-Delivery: {}", random_id());
+        let at = format!("{}/hook/{}", stack.gateway(A), hook.token);
+        curl(&["--data", "x", "-H", &id, &at]).await.expect(0);
+        id["X-GitHub-Delivery: ".len()..].to_owned()
+    };
+    let first = deliver().await;
+    let watched =
+        |command: &[&str]| stack.at_terminal_of(18, 80, &[command, &["--watch"]].concat());
+    let mut conversations = watched(&["conversation", "list", "acme"]);
+    let mut deliveries = watched(&["delivery", "list", "acme"]);
+    let mut status = watched(&["status"]);
+    conversations.shows("an old one").await;
+    deliveries.shows(&first).await;
+    status.shows("acme/eng").await;
+    let red = String::from_utf8_lossy(status.bytes()).into_owned();
+    assert!(red.contains("\x1b[31macme/eng "), "nobody is attached: {red:?}");
+
+    visitor.say("the newest one").await;
+    let second = deliver().await;
+    let screen = conversations.shows("the newest one").await;
+    let heads = screen.lines().filter(|line| line.starts_with("CONVERSATION")).count();
+    assert!(heads == 1 && screen.lines().count() <= 18, "the top of the list stays: {screen}");
+    let screen = deliveries.shows(&second).await;
+    assert!(screen.contains(&first) && screen.matches("TURN ").count() == 1, "{screen}");
+    let _agent = stack.attach("acme/eng", A).await;
+    status.looks("nothing that waits", |screen| screen.contains("AGENT OF")).await;
+    for mut watching in [conversations, deliveries, status] {
+        watching.signal(Signal::SIGTERM);
+        watching.gone().await;
+    }
+    // In a pipe the lists follow each other.
+    let mut piped = stack.operators_command();
+    piped.args(["conversation", "list", "acme", "--watch", "--limit", "1"]);
+    let mut piped = Process::start("piped", piped, &stack.logs());
+    piped.line_with("CONVERSATION").await;
+    piped.line_with("CONVERSATION").await;
+}
+
 #[apply(embedded_and_pair)]
 async fn status_shows_first_what_waits_where_nobody_is_attached(stack: Stack) {
     let mut agent = stack.session(A, hello("beta", 3)).await;
