@@ -68,6 +68,19 @@ async fn tail_prints_events_as_they_happen(stack: Stack) {
     }
 }
 
+#[apply(embedded_and_pair)]
+async fn tail_tells_of_an_escalation_to_where_nobody_is_attached(stack: Stack) {
+    let visitor = stack.visit("acme").await;
+    stack.route(escalation("web:acme", Duration::from_secs(1), "acme/people", "")).await;
+    let mut tail = stack.tail("acme/x", &["acme"]).await;
+    let posted = visitor.say("help").await;
+    let line = tail.line_with("escalated").await;
+    let happened: Value = serde_json::from_str(&line).expect("JSON");
+    let told = "to acme/people, where nobody is attached: no answer came in time";
+    let turn = public_id::turn(&posted.turn);
+    assert_fields(&happened, json!({"event": "escalated", "turn_id": turn, "detail": told}));
+}
+
 #[apply(embedded)]
 async fn a_watched_list_is_drawn_again_on_the_same_screen(kind: Kind) {
     let room = [("ARIZUKO_ADDRESS_RATE", "100000"), ("ARIZUKO_ADDRESS_TURNS", "1000")];

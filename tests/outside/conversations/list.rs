@@ -180,4 +180,11 @@ async fn a_search_of_much_text_goes_on_page_by_page(kind: Kind) {
         .collect();
     assert_eq!(ids, [json!(cnv(&deep)), json!(cnv(&needle))]);
     assert_eq!(found["looked_at"], 92, "{found}");
+    let mut terminal = stack.at_terminal(&["conversation", "list", "acme", "--search", "needle"]);
+    terminal.gone().await;
+    let shown = String::from_utf8_lossy(terminal.bytes()).into_owned();
+    let (_, after) = shown.rsplit_once(" conversations, back to 20").expect("how far it is");
+    assert!(shown.contains("\r\x1b[Klooked at "), "{shown:?}");
+    let (_, table) = after.split_once("\r\x1b[K").expect("the line is cleared");
+    assert!(table.contains(&cnv(&deep)) && table.contains(&cnv(&needle)), "{shown:?}");
 }

@@ -96,6 +96,31 @@ async fn a_desk_watches_and_takes_what_a_colleague_holds(stack: Stack) {
 }
 
 #[apply(embedded)]
+async fn a_desk_shows_two_folders_and_the_wheel_scrolls(stack: Stack) {
+    let (sales, support) = (stack.visit("acme/sales").await, stack.visit("acme/support").await);
+    let folders = ["acme/sales", "acme/support"];
+    let mut ann = stack.person_with(SMALL, &folders, "Ann", A).await;
+    support.say("a question of support").await;
+    ann.shows("acme/support (1)").await;
+    let long: Vec<_> = (10..60).map(|number| format!("row {number}")).collect();
+    sales.say(&long.join("\n")).await;
+    let screen = ann.shows("acme/sales (1)").await;
+    let place = |words: &str| screen.find(words).expect("it is shown");
+    assert!(place("acme/sales (1)") < place("acme/support (1)"), "{screen}");
+    ann.enter("/open 2");
+    ann.looks("the end", |screen| screen.contains("│row 59") && !screen.contains("│row 10")).await;
+    // The wheel in the middle, away from the user and then towards the user (SGR).
+    ann.press("\x1b[<64;40;10M".repeat(20));
+    ann.looks("the top", |screen| screen.contains("│row 10") && !screen.contains("│row 59")).await;
+    ann.press("\x1b[<65;40;10M".repeat(20));
+    ann.looks("the end", |screen| screen.contains("│row 59") && !screen.contains("│row 10")).await;
+    ann.enter("/open 1");
+    ann.looks("the other", |screen| !screen.contains("│row 59")).await;
+    ann.enter("An answer of support.");
+    ann.shows("Sent.").await;
+}
+
+#[apply(embedded)]
 async fn control_characters_of_visitors_do_not_reach_the_desk(stack: Stack) {
     let visitor = stack.visit("acme/people").await;
     let mut ann = stack.person(SMALL, "acme/people", "Ann", A).await;
