@@ -22,6 +22,7 @@ Examples:
   arizuko key create acme                # for an agent of acme; prints the key
   arizuko key create acme/people --speak-as-person --expires 90d
   arizuko key create --gateway --name eu-1
+  arizuko key create --viewer --name ana # reads everything that operators read, changes nothing
   arizuko key list
   arizuko key rotate key_…               # prints another secret of the key; both work for a day
   arizuko key revoke key_… --with-links  # and every link that it has issued
