@@ -1,9 +1,6 @@
 //! `arizuko conversation`: lists, shows, exports and deletes conversations.
 
-use crate::{
-    connect,
-    console::{Console, Format},
-};
+use crate::{calls::Calls, console::Console};
 use arizuko_proto::public_id;
 use clap::Subcommand;
 
@@ -12,7 +9,7 @@ mod export;
 pub(crate) mod list;
 pub(crate) mod show;
 
-#[derive(clap::Args)]
+#[derive(Subcommand)]
 #[command(before_help = "\
 Examples:
   arizuko conversation list acme                          # the most recently active first
@@ -24,17 +21,7 @@ Examples:
   arizuko conversation export --jid web:acme/support --format markdown > support.md
   arizuko conversation delete cnv_…                       # or --jid web:acme/old, or acme --before 90d
 ")]
-pub(crate) struct Args {
-    #[command(flatten)]
-    connection: connect::Options,
-    #[command(flatten)]
-    format: Format,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// List conversations, the most recently active first
     List(list::List),
     /// Delete conversations, even those of revoked links
@@ -45,7 +32,7 @@ enum Command {
     Show(show::Show),
 }
 
-pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Calls<Command>, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
     let (json, flags) = (args.format.json, args.connection.flags());
     match args.command {

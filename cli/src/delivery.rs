@@ -2,8 +2,8 @@
 //! is a turn.
 
 use crate::{
-    connect,
-    console::{Console, Format, quoted, word},
+    calls::Calls,
+    console::{Console, quoted, word},
     control::Control,
     conversation::list::{self, Progress},
     folder,
@@ -17,7 +17,7 @@ use arizuko_proto::v1::{
 use clap::Subcommand;
 use prost_types::Duration;
 
-#[derive(clap::Args)]
+#[derive(Subcommand)]
 #[command(before_help = "\
 Examples:
   arizuko delivery list acme                           # the newest first
@@ -25,17 +25,7 @@ Examples:
   arizuko delivery show trn_…                          # headers, body, attempts, response, error
   arizuko delivery replay trn_…                        # the same body and headers, as a new turn
 ")]
-pub(crate) struct Args {
-    #[command(flatten)]
-    connection: connect::Options,
-    #[command(flatten)]
-    format: Format,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// List deliveries to webhooks, the newest first
     List(List),
     /// Show a delivery, and what became of it
@@ -53,7 +43,7 @@ enum Command {
 }
 
 #[derive(clap::Args)]
-struct List {
+pub(crate) struct List {
     /// Only deliveries to webhooks of this folder and those below it, or of this address
     /// [default: the key's folder]
     #[arg(value_name = "FOLDER|hook:…", value_parser = place)]
@@ -87,7 +77,7 @@ fn place(text: &str) -> Result<Place, String> {
     }
 }
 
-pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Calls<Command>, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
     let json = args.format.json;
     match args.command {

@@ -1,8 +1,8 @@
 //! `arizuko event`: posts what happened to your own systems.
 
 use crate::{
-    connect,
-    console::{Console, Format, note, quoted},
+    calls::Calls,
+    console::{Console, note, quoted},
     control::Control,
     folder,
     table::Spare,
@@ -16,7 +16,7 @@ use arizuko_proto::v1::{
 };
 use clap::Subcommand;
 
-#[derive(clap::Args)]
+#[derive(Subcommand)]
 #[command(before_help = "\
 Examples:
   arizuko event subscribe acme --url https://acme.com/events     # prints the secret that signs
@@ -27,17 +27,7 @@ Examples:
   arizuko event resume sub_…             # after the receiver had answered 410 Gone
   arizuko event unsubscribe sub_…
 ")]
-pub(crate) struct Args {
-    #[command(flatten)]
-    connection: connect::Options,
-    #[command(flatten)]
-    format: Format,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Post what happens in a folder to a URL from now on, and print the secret that signs it; it is
     /// shown only this once
     Subscribe(Subscribe),
@@ -73,7 +63,7 @@ enum Command {
 }
 
 #[derive(clap::Args)]
-struct Subscribe {
+pub(crate) struct Subscribe {
     /// Folder whose events are posted, with those of the folders below it
     #[arg(value_parser = folder::parse)]
     folder: String,
@@ -87,7 +77,7 @@ struct Subscribe {
 }
 
 #[derive(clap::Args)]
-struct List {
+pub(crate) struct List {
     /// Id of the subscription
     #[arg(value_name = "sub_…", allow_hyphen_values = true)]
     subscription_id: String,
@@ -104,7 +94,7 @@ struct List {
     watch: Watch,
 }
 
-pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Calls<Command>, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
     let (json, flags) = (args.format.json, args.connection.flags());
     match args.command {

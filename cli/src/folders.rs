@@ -1,8 +1,8 @@
 //! `arizuko folder`: shows and changes the settings of a tenant.
 
 use crate::{
-    connect,
-    console::{Console, Format, confirmed, note},
+    calls::Calls,
+    console::{Console, confirmed, note},
     control::Control,
     folder,
     table::Spare,
@@ -14,24 +14,14 @@ use clap::Subcommand;
 use prost_types::{Duration, FieldMask};
 use std::io::{self, IsTerminal as _};
 
-#[derive(clap::Args)]
+#[derive(Subcommand)]
 #[command(before_help = "\
 Examples:
   arizuko folder set acme --keep-messages 7d         # older messages are deleted now, later ones after 7 days
   arizuko folder set acme --keep-messages default    # as long as control's --keep-messages says
   arizuko folder show acme
 ")]
-pub(crate) struct Args {
-    #[command(flatten)]
-    connection: connect::Options,
-    #[command(flatten)]
-    format: Format,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Set how long a tenant's messages are kept; needs an operator's key
     Set(Set),
     /// Show the settings of a tenant, and which of them were set
@@ -44,7 +34,7 @@ enum Command {
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["keep_messages", "keep_frames"]))]
-struct Set {
+pub(crate) struct Set {
     /// Root folder of the tenant, for example acme; covers the folders below it
     #[arg(value_parser = folder::parse)]
     folder: String,
@@ -73,7 +63,7 @@ fn keep(text: &str) -> Result<Keep, String> {
     time::parse(text).map(|long| Keep(Some(long))).map_err(|why| format!("{why}, or `default`"))
 }
 
-pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Calls<Command>, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
     let json = args.format.json;
     match args.command {

@@ -1,8 +1,8 @@
 //! `arizuko key`: creates, lists, rotates and revokes keys.
 
 use crate::{
-    connect,
-    console::{Console, Format, note, word},
+    calls::Calls,
+    console::{Console, note, word},
     control::Control,
     table::Spare,
     time,
@@ -16,7 +16,7 @@ use rotate::Rotate;
 
 mod rotate;
 
-#[derive(clap::Args)]
+#[derive(Subcommand)]
 #[command(before_help = "\
 Examples:
   arizuko key create acme                # for an agent of acme; prints the key
@@ -27,17 +27,7 @@ Examples:
   arizuko key rotate key_…               # prints another secret of the key; both work for a day
   arizuko key revoke key_… --with-links  # and every link that it has issued
 ")]
-pub(crate) struct Args {
-    #[command(flatten)]
-    connection: connect::Options,
-    #[command(flatten)]
-    format: Format,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Create a key and print it; it is shown only this once
     Create(Create),
     /// List the keys that work, with the hour in which each was last used
@@ -61,7 +51,7 @@ enum Command {
 
 #[derive(clap::Args)]
 #[command(group = ArgGroup::new("holder").required(true).args(["folder", "operator", "viewer", "gateway"]))]
-struct Create {
+pub(crate) struct Create {
     /// For an agent of this folder
     folder: Option<String>,
     /// For an operator, who may read and change everything
@@ -96,7 +86,7 @@ struct Create {
     name: Option<String>,
 }
 
-pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Calls<Command>, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
     let json = args.format.json;
     match args.command {

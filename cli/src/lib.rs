@@ -4,6 +4,7 @@
 mod agent;
 mod audit;
 mod backup;
+mod calls;
 mod chat;
 mod completions;
 mod connect;
@@ -42,7 +43,10 @@ mod up;
 mod watch;
 mod wrap;
 
-use crate::console::{ClosedPipe, Console, Manners};
+use crate::{
+    calls::Calls,
+    console::{ClosedPipe, Console, Manners},
+};
 use arizuko_agent::{self as attach, control, folder};
 use arizuko_proto::{
     telemetry::{self, Telemetry},
@@ -85,9 +89,9 @@ enum Command {
     /// Open a link in the browser
     Open(open::Args),
     /// Create, list and revoke chat links and webhooks
-    Token(token::Args),
+    Token(Calls<token::Command>),
     /// Decide who answers: folders, personas, escalation
-    Route(route::Args),
+    Route(Calls<route::Command>),
     /// Answer with a program, a model or an HTTP endpoint
     Agent(agent::Args),
     /// Give a model tools to issue, list and end chat links and webhooks
@@ -97,17 +101,17 @@ enum Command {
     /// Answer as a person, on a full screen
     Desk(inbox::desk::Args),
     /// List, show, export and delete conversations
-    Conversation(conversation::Args),
+    Conversation(Calls<conversation::Command>),
     /// Show one message and what became of it
-    Turn(turn::Args),
+    Turn(Calls<turn::Command>),
     /// List and show what webhooks' senders have delivered, and take it again
-    Delivery(delivery::Args),
+    Delivery(Calls<delivery::Command>),
     /// Post what happens to your own systems, and replay what they missed
-    Event(event::Args),
+    Event(Calls<event::Command>),
     /// Show and change the settings of a tenant: how long its messages are kept
-    Folder(folders::Args),
+    Folder(Calls<folders::Command>),
     /// Create, list, rotate and revoke the keys of agents, operators, viewers and gateways
-    Key(key::Args),
+    Key(Calls<key::Command>),
     /// Show the state of control and who is attached
     Status(status::Args),
     /// Find out what is wrong, and what to do about it

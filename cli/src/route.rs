@@ -6,17 +6,13 @@ mod file;
 mod set;
 mod show;
 
-use crate::{
-    connect,
-    console::{Console, Format},
-    control::Control,
-};
+use crate::{calls::Calls, console::Console, control::Control};
 use arizuko_proto::v1::{
     DeleteRouteRequest, ExplainRouteRequest, ListRoutesRequest, ListRoutesResponse,
 };
 use clap::Subcommand;
 
-#[derive(clap::Args)]
+#[derive(Subcommand)]
 #[command(before_help = "\
 Examples:
   arizuko route set web:acme --persona 'friendly concierge'
@@ -28,17 +24,7 @@ Examples:
   arizuko route apply routes.toml --dry-run
   arizuko route delete web:acme/sales
 ")]
-pub(crate) struct Args {
-    #[command(flatten)]
-    connection: connect::Options,
-    #[command(flatten)]
-    format: Format,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Set the named fields of a prefix's route; the others stay
     Set(Box<set::Set>),
     /// List routes
@@ -67,7 +53,7 @@ enum Command {
     },
 }
 
-pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Calls<Command>, console: &mut Console<'_>) -> anyhow::Result<()> {
     let (json, flags) = (args.format.json, args.connection.flags());
     let control = args.connection.find()?;
     match args.command {

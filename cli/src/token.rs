@@ -1,8 +1,8 @@
 //! `arizuko token`: chat links and webhooks.
 
 use crate::{
-    connect,
-    console::{Console, Format, note},
+    calls::Calls,
+    console::{Console, note},
     control::Control,
     table::Spare,
     time,
@@ -31,7 +31,7 @@ mod stats;
 mod target;
 mod visitor;
 
-#[derive(clap::Args)]
+#[derive(Subcommand)]
 #[command(before_help = "\
 Examples:
   arizuko token issue acme chat                    # prints the link
@@ -62,17 +62,7 @@ Examples:
   arizuko token revoke --dry-run https://acme.example/chat/TOKEN/ tok_… web:acme/old
   arizuko token revoke --issued-by key_…           # every link that the key has issued
 ")]
-pub(crate) struct Args {
-    #[command(flatten)]
-    connection: connect::Options,
-    #[command(flatten)]
-    format: Format,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Create a chat link or webhook and print its URL, which can't be shown again
     Issue {
         /// Folder: the path that names the agent that answers, for example acme or acme/eng
@@ -165,7 +155,7 @@ enum Command {
 }
 
 #[derive(Subcommand)]
-enum Kind {
+pub(crate) enum Kind {
     /// A chat link: whoever opens it talks to the agent
     Chat {
         #[command(flatten)]
@@ -191,14 +181,14 @@ enum Kind {
 }
 
 #[derive(clap::Args)]
-struct Suffix {
+pub(crate) struct Suffix {
     /// Last part of the address (JID), to tell this URL from the folder's others: with `support` it
     /// is web:acme/support, for example
     #[arg(long)]
     suffix: Option<String>,
 }
 
-pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Calls<Command>, console: &mut Console<'_>) -> anyhow::Result<()> {
     if let Command::Qr { url, svg } = &args.command {
         return console.raw(&qr::print(url, *svg)?);
     }

@@ -1,8 +1,8 @@
 //! `arizuko turn`: shows what became of one message.
 
 use crate::{
-    connect,
-    console::{Console, Format, word},
+    calls::Calls,
+    console::{Console, word},
     control::Control,
     conversation::show::{by, field, place, show_course, verified},
     time,
@@ -14,22 +14,12 @@ use arizuko_proto::{
 use clap::Subcommand;
 use prost_types::Timestamp;
 
-#[derive(clap::Args)]
+#[derive(Subcommand)]
 #[command(before_help = "\
 Examples:
   arizuko turn show trn_…     # times, attempts, agent, route, trace, error
 ")]
-pub(crate) struct Args {
-    #[command(flatten)]
-    connection: connect::Options,
-    #[command(flatten)]
-    format: Format,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Show a turn: times, attempts, agent, route, trace, error and its detail
     Show {
         /// Id of the turn, as the log, `tail` and `conversation show` print it
@@ -38,7 +28,7 @@ enum Command {
     },
 }
 
-pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Calls<Command>, console: &mut Console<'_>) -> anyhow::Result<()> {
     let control = args.connection.find()?;
     let Command::Show { turn_id } = args.command;
     read(turn_id, &control, args.format.json, console).await

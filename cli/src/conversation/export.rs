@@ -12,7 +12,7 @@ use prost_types::Duration;
 use std::io::{self, IsTerminal as _};
 
 #[derive(clap::Args)]
-pub(super) struct Export {
+pub(crate) struct Export {
     /// Only conversations in which this folder, or one below it, has a part [default: the key's]
     #[arg(value_parser = folder::parse)]
     folder: Option<String>,

@@ -15,7 +15,7 @@ use prost_types::Duration;
 use std::io::{self, IsTerminal as _, Write as _};
 
 #[derive(clap::Args)]
-pub(super) struct List {
+pub(crate) struct List {
     /// Only conversations in which this folder, or one below it, has a part [default: the key's]
     #[arg(value_parser = folder::parse)]
     folder: Option<String>,

@@ -13,7 +13,7 @@ use arizuko_proto::v1::{
 use prost_types::Timestamp;
 
 #[derive(clap::Args)]
-pub(super) struct Show {
+pub(crate) struct Show {
     /// Id of the conversation
     #[arg(value_name = "cnv_…", value_parser = super::id, allow_hyphen_values = true)]
     conversation_id: String,

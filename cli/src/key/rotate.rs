@@ -9,7 +9,7 @@ use arizuko_proto::v1::{FinishRotationRequest, RotateKeyRequest};
 use prost_types::Duration;
 
 #[derive(clap::Args)]
-pub(super) struct Rotate {
+pub(crate) struct Rotate {
     /// Id of the key
     #[arg(value_name = "key_…")]
     key_id: String,

@@ -16,7 +16,7 @@ use std::{
 const SHOWN: usize = 5;
 
 #[derive(clap::Args)]
-pub(super) struct Apply {
+pub(crate) struct Apply {
     /// File as `export` writes it; - is standard input
     file: PathBuf,
     /// Replace the routes of this folder and the folders below it [default: the file's `scope`;

@@ -16,7 +16,7 @@ use prost_types::{Duration, FieldMask};
 #[command(group = ArgGroup::new("when").multiple(true).args([
     "escalate_after", "escalate_unfinished_after",
 ]))]
-pub(super) struct Set {
+pub(crate) struct Set {
     /// Address (JID) or its beginning, for example web:acme or hook:acme/github
     #[arg(value_parser = prefix)]
     prefix: String,

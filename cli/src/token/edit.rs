@@ -12,7 +12,7 @@ use clap::{builder::PossibleValuesParser, error::ErrorKind};
 use prost_types::FieldMask;
 
 #[derive(clap::Args)]
-pub(super) struct Edit {
+pub(crate) struct Edit {
     /// A JID, to change every token on it, or the id or URL of one token
     #[arg(value_name = NAMES, value_parser = target::parse)]
     target: Target,

@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
-pub(super) struct HookArgs {
+pub(crate) struct HookArgs {
     #[command(flatten)]
     delivery: DeliveryArgs,
     /// Refuse requests without a valid signature in this sender's scheme. Control needs --seal-key-file

@@ -40,7 +40,7 @@ pub(super) const PROPERTIES: [(&str, &str); 25] = [
 
 /// The properties of a chat link or a webhook.
 #[derive(clap::Args)]
-pub(super) struct Options {
+pub(crate) struct Options {
     /// Name, for lists and as the title of a chat page
     #[arg(long, visible_alias = "title")]
     name: Option<String>,
@@ -76,7 +76,7 @@ pub(super) struct Options {
 
 /// The properties of a chat link only.
 #[derive(clap::Args)]
-pub(super) struct ChatOptions {
+pub(crate) struct ChatOptions {
     /// First lines of the page, in Markdown
     #[arg(long)]
     greeting: Option<String>,

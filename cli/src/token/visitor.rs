@@ -4,7 +4,7 @@ use arizuko_proto::private;
 use std::{fs, path::PathBuf};
 
 #[derive(clap::Args)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     /// File with the key with which your site signs who its visitors are: a secret of 32 bytes or
     /// more, or a public key in PEM; name two files during a change. Control needs --seal-key-file
     #[arg(long, value_name = "FILE")]
