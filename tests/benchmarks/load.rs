@@ -28,8 +28,7 @@ impl Measured {
     }
 }
 
-/// Sends a request from every connection again and again, each as soon as its last one is
-/// answered.
+/// Sends requests over every connection, each as soon as the one before it is answered.
 pub(crate) async fn saturate(
     address: SocketAddr,
     request: &[u8],

@@ -1,9 +1,9 @@
 //! How fast arizuko is, as ratios to floors that run beside it. Started by `tests/bench`.
 //!
-//! Every row alternates between what it measures and its floors, several rounds long, and is the
-//! median of the rounds' ratios: on a shared machine, only values that were measured side by side
-//! can be compared. The load comes from this program; the floors are this program, too, as
-//! processes of their own.
+//! Every row measures its subject and its floors in turn, for several rounds, and is the median of
+//! the rounds' ratios: on a shared machine, only values that were measured side by side can be
+//! compared. The load comes from this program; the floors are this program, too, as processes of
+//! their own.
 
 #![expect(clippy::print_stdout, reason = "it prints its results")]
 
@@ -32,7 +32,7 @@ pub(crate) struct Plan {
     pub(crate) links: usize,
     /// How many turns are overdue at once.
     pub(crate) overdue: usize,
-    /// How soon they are overdue: not before all are posted.
+    /// After how long they are overdue: late enough that all are posted before.
     pub(crate) deadline: Duration,
 }
 

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 const CONNECTIONS: usize = 64;
 /// How many of the turns are looked at.
 const LOOKED_AT: usize = 200;
-/// When the route of another tenant gives up.
+/// After how long the other tenant's route gives up.
 const GIVES_UP: Duration = Duration::from_secs(2);
 
 /// Measures how many turns of one tenant a control ends in a second, and how late it ends another

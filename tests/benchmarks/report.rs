@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// What a row is held against.
+/// The goal of a row, with which its ratio is compared.
 #[derive(Clone, Copy)]
 pub(crate) enum Goal {
     AtMost(f64),

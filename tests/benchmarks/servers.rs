@@ -48,12 +48,12 @@ const SETTINGS: [(&str, &str); 15] = [
 pub(crate) struct Processes<'a>(Vec<&'a Process>);
 
 impl Processes<'_> {
-    /// Returns the CPU time of each.
+    /// Returns the CPU time of each process, by name.
     pub(crate) fn cpu(&self) -> Vec<(String, Duration)> {
         self.0.iter().map(|process| (process.name().to_owned(), process.cpu_time())).collect()
     }
 
-    /// Returns the private memory of each, in bytes.
+    /// Returns the private memory of each process by name, in bytes.
     pub(crate) fn private_memory(&self) -> Vec<(String, u64)> {
         let private = |process: &&Process| {
             let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", process.pid()));
@@ -73,7 +73,7 @@ pub(crate) struct Topology {
     key: String,
     processes: Vec<Process>,
     redis: Option<Redis>,
-    /// A replica, and the way from its primary to it.
+    /// A replica, and the proxy between its primary and it.
     replica: Option<(Proxy, Redis)>,
     folder: TempDir,
     settings: Vec<(String, String)>,
@@ -85,14 +85,15 @@ impl Topology {
         Self::on_redis_with(&[]).await
     }
 
-    /// The same with these settings.
+    /// Like [`Self::on_redis`], with these settings.
     pub(crate) async fn on_redis_with(settings: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("there is room for a folder");
         let redis = redis(folder.path(), &[]).await;
         Self::on(Some(redis), folder, settings).await
     }
 
-    /// The same with a replica that must have every commit. Data takes `distance` to reach it.
+    /// Like [`Self::on_redis`], with a replica that must have every commit. Data takes `distance`
+    /// to reach the replica.
     pub(crate) async fn with_replica(distance: Duration) -> Self {
         let folder = TempDir::new().expect("there is room for a folder");
         let primary = redis(folder.path(), &[]).await;
@@ -112,7 +113,7 @@ impl Topology {
         Self::embedded_with(&[]).await
     }
 
-    /// The same with these settings.
+    /// Like [`Self::embedded`], with these settings.
     pub(crate) async fn embedded_with(settings: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("there is room for a folder");
         Self::on(None, folder, settings).await

@@ -104,7 +104,7 @@ function teachPage(page) {
 
 after(async () => (await launched)?.close());
 
-/** Has all pages of a Firefox shown as the options of a context say. */
+/** Makes a Firefox show all its pages as the options of a context say. */
 function look(started, { colorScheme, reducedMotion, hasTouch }) {
   const preferences = {
     "layout.css.prefers-color-scheme.content-override": colorScheme === "dark" ? 0 : 1,
@@ -133,7 +133,7 @@ function contextOf(page) {
 
 /**
  * Opens a page, until the test ends, in a browser that blocks all cookies and with them all storage. With `framed`, it
- * blocks only those of the link's host when a page of another site has it in a frame.
+ * blocks only those of the link's host, and only where a page of another site has the link in a frame.
  */
 export async function openWithoutStorage(t, framed) {
   if (IS_FIREFOX) {

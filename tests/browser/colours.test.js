@@ -1,4 +1,4 @@
-// Code is read in colours, which are not in the text.
+// Code is shown in colours, which leave its text as it is.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";

@@ -78,7 +78,7 @@ test("a visitor who asks for it hears of what comes while the tab is hidden, and
   const { open } = await attachGated(t, folder);
   const visitor = await visit(t, url, { permissions: ["notifications"] });
   const { page } = visitor;
-  // Notes what the page asks of the browser, and lets it be done.
+  // Records what the page asks the browser to do, and lets the browser do it.
   await page.addInitScript(() => {
     window.asked = [];
     const { start } = OscillatorNode.prototype;

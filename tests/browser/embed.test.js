@@ -307,7 +307,7 @@ test("a site says who its visitor is, who finds their conversations on another d
   await there.bubble.click();
   await there.frame.locator(".assistant").getByText("You said: tea").waitFor();
   await shoot(elsewhere.page, "embed-identity");
-  // Another visitor signs in there, and then nobody.
+  // Another visitor signs in at the site; then nobody is signed in.
   who = "43";
   await elsewhere.page.evaluate(() => window.arizuko.identify(() => window.jwt()));
   await there.frame.locator(".message").first().waitFor({ state: "detached" });

@@ -6,7 +6,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { assertNoFinding, attach, attachPaced, echoLink, folderFor, link, refuse, shoot, visit } from "./harness.js";
 
-/** How far the last question is from the log's top, and the log's end from its last line. */
+/** Returns how far the last question is below the log's top, and the last line above the log's bottom. */
 const places = (page) =>
   page.evaluate(() => {
     const log = document.getElementById("log");

@@ -332,10 +332,11 @@ export async function refuse(page, ...refusals) {
 const PIECE = 1000;
 
 /**
- * Starts a proxy in front of the link. With `buffering`, it holds event streams back, as some proxies
- * do. With `relay(request, answer, response)`, it lets that write an answer, and writes it itself if that returns false. `cut()` ends all
- * connections and refuses new ones until `mend()`. `slow(speed)` sends all answers together at no more than this many
- * bytes a second from then on, and returns a function that tells how many bytes it has sent since.
+ * Starts a proxy in front of the link. With `buffering`, it holds event streams back, as some
+ * proxies do. With `relay(request, answer, response)`, that function may write an answer itself;
+ * where it returns false, the proxy passes the answer on. `cut()` ends all connections and refuses
+ * new ones until `mend()`. `slow(speed)` sends all answers together at no more than this many bytes
+ * a second from then on, and returns a function that tells how many bytes it has sent since.
  */
 export async function proxy(t, url, { buffering = false, relay = async () => false } = {}) {
   const { origin, pathname } = new URL(url);

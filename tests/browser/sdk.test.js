@@ -77,7 +77,7 @@ test("a message arrives once and its reply is read whole, although answers are l
   );
   assert.equal(written(frames).trim(), "one two three");
   assert.equal(frames.at(-1).data.status, "done");
-  // As another process would, which knows the ids and the cursor.
+  // As another process that knows the ids and the cursor would.
   const again = sdk.connect(url, { conversation: chat.conversation });
   assert.deepEqual(await read(again.reply(reply.turn, { after: cursor })), frames.slice(first.length));
   assert.equal((await reply.result()).assistant[0].content.trim(), "one two three");

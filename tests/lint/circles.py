@@ -1,8 +1,8 @@
 """Fails if source files of a crate import each other in a circle.
 
 An arrow goes from a file to each file that its `use` declarations and its inline `crate::` and
-`super::` paths name. A module and the child modules that it only declares count as one reader's
-step, so the bare path `child::item` is no arrow. Unit tests are left out.
+`super::` paths name. The bare path `child::item` of a module's own child is no arrow: whoever reads
+the module reads the child with it. Unit tests are left out.
 """
 
 import graphlib

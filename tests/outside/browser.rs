@@ -1,7 +1,7 @@
-//! The page in real browsers, driven by `tests/browser`. Here each file runs in a Chromium, in its
-//! headless shell where that is enough, and a part of them in Firefox; `tests/run --browsers` runs
-//! all in both. And the SDK in Node.js and Deno. The groups take about as long as each other, so
-//! that they run side by side.
+//! The page in real browsers, driven by `tests/browser`. Here each file runs in Chromium, or in its
+//! headless shell where that is enough, and some files also run in Firefox; `tests/run --browsers`
+//! runs all in Chromium and in Firefox. The SDK runs in Node.js and Deno. The groups take about as
+//! long as each other, so that they run side by side.
 
 use crate::hooks::signatures::SEAL;
 use arizuko_tests::prelude::*;
@@ -25,7 +25,7 @@ async fn the_page_works_on_several_servers(kind: Kind) {
     stack.browser_tests(Browser::Shell, &["conversation", "people", "stream"]).await;
 }
 
-/// The links take few messages at once, so that few are an attack.
+/// The links take few messages at once, so that a few are an attack.
 #[apply(embedded)]
 async fn the_page_proves_its_work(kind: Kind) {
     let limits = [("ARIZUKO_LINK_BURST", "12"), ("ARIZUKO_LINK_RATE", "6")];

@@ -185,7 +185,8 @@ async fn a_stream_that_is_cut_at_every_frame_is_read_to_its_end(stack: Stack) {
             assert!(is_prefix, "{library:?}: {text}");
         }
     }
-    // All have begun to read for the last time: once its turn has ended, Ai has nothing to resume.
+    // All clients have begun to read for the last time. Ai must begin before its turn ends:
+    // afterwards it has nothing to resume.
     let mut beginnings = Vec::new();
     for client in clients.iter_mut().chain([&mut ai]) {
         beginnings.push(client.told().await["text"].as_str().unwrap_or_default().to_owned());

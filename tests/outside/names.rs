@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 const ADDRESSES: [&str; 4] = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"];
 
-/// A Redis, and the names in it that programs see.
+/// A Redis, and the names that the programs on it see.
 struct Site {
     folder: Folder,
     redis: Redis,

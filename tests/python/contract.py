@@ -1,7 +1,7 @@
 """Checks answers of the HTTP API against the schemas of its contract.
 
-Usage: contract.py <gateway> <answers>, the latter in JSON: pairs of a schema's name and a value. Prints a
-line for each thing in a value that its schema doesn't have, or has otherwise.
+Usage: contract.py <gateway> <answers>, the latter in JSON: pairs of a schema's name and a value.
+Prints a line for each part of a value that its schema lacks or describes differently.
 """
 
 import json

@@ -24,7 +24,7 @@ enum Fault {
     FreezeControl,
     FreezeGateway,
     FreezeAgent,
-    /// Whoever calls a control gets no answers any more, on connections that stay open.
+    /// Those who call a control get no more answers, on connections that stay open.
     SilenceControl,
     DropToControl,
     DelayToControl,
@@ -38,7 +38,7 @@ enum Fault {
     FreezeRedis,
     CutSubscribers,
     FlushScripts,
-    /// A server of a fleet, primary or replica, is away for so long that it may be replaced.
+    /// A server of a fleet, primary or replica, is away for so long that another may replace it.
     KillServer,
     FreezeServer,
     CutServer,
@@ -162,7 +162,8 @@ impl Faults {
             Fault::SetClockOfRedis => {
                 let seconds = CLOCKS[pick(dice, CLOCKS.len())];
                 BOTH.iter().for_each(|control| stack.to_redis(*control).shift_clock(seconds));
-                // A control that starts before the other has noticed can't know its time.
+                // A control that starts before the other one has noticed the jump can't know its
+                // time.
                 sleep(Duration::from_secs(2)).await;
                 "clocks of Redis set"
             }

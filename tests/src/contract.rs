@@ -75,7 +75,7 @@ impl Answered<'_> {
         let kind = headers.get("content-type").and_then(|kind| kind.to_str().ok());
         let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default();
         let has_kind = |kind: &str| response["content"].get(kind).is_some();
-        // The contract says of all operations that a browser gets a problem as a page.
+        // The contract says once, for all operations, that a browser gets problems as pages.
         let is_page = kind == "text/html" && status.as_u16() >= 400;
         let is_told = self.body.is_empty() || is_page || has_kind(kind) || has_kind("*/*");
         assert!(is_told, "the contract of {id} with {status} has no {kind}: {text}");

@@ -8,7 +8,7 @@ use std::io::Read as _;
 
 /// How many bytes a gzip header without a file name has.
 const HEAD_BYTES: usize = 10;
-/// How many bytes a page, its style and its script have together when compressed, at most.
+/// The most bytes that a page, its style and its script have together when compressed.
 const PAGE_BYTES: usize = 30_000;
 
 /// A client that leaves answers compressed.

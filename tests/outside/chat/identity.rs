@@ -9,7 +9,7 @@ use std::time::SystemTime;
 const SECRET: &str = "a secret that the site shares with control";
 const MINUTE: i64 = 60;
 
-/// Seconds since 1970, this much from now.
+/// Returns the time `from_now` seconds from now, in seconds since 1970.
 fn seconds(from_now: i64) -> i64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     now.as_secs() as i64 + from_now

@@ -34,7 +34,7 @@ async fn completions_are_printed_for_each_shell(stack: Stack) {
     }
 }
 
-/// A link, a key and a conversation, and what is typed of their names, with what comes of it.
+/// Returns lines as typed, with the beginning of a name, and as the shell should complete them.
 async fn names(stack: &Stack) -> Vec<(String, String)> {
     let link = stack.issue_with("acme/eng", "support", LinkOptions::default()).await;
     let key = stack.key(KeyKind::Agent, "acme", KeyReach::Self_, true).await;

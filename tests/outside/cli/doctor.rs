@@ -175,7 +175,7 @@ async fn a_proxy_that_is_not_trusted_is_found(kind: Kind) {
     assert_eq!(level, "warning");
     assert!(said.contains("share the limits") && said.contains("--trusted-proxy"), "{said}");
 
-    // The gateway also logs this, once, when the proxy has named several visitors.
+    // The gateway logs this, too, once, after the proxy has named several visitors.
     let told = "and it is not a trusted proxy";
     let visit = async |from: &str| {
         let forwarded = format!("X-Forwarded-For: {from}");

@@ -12,7 +12,7 @@ async fn a_table_that_is_longer_than_the_terminal_goes_through_the_pager(stack: 
     let set = operators.as_std().get_envs();
     let set: Vec<_> = set.filter_map(|(name, value)| Some((name, value?))).collect();
     let arizuko = operators.as_std().get_args().last().expect("the program").display().to_string();
-    // Returns what a terminal with so many lines shows.
+    // Returns what a terminal with this many lines shows.
     let shown = async |lines: u32, flags: &str, pager: &str| {
         let mut terminal = command("script");
         terminal.envs(set.iter().copied()).args(["-qec"]);

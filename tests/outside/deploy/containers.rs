@@ -6,16 +6,16 @@ use arizuko_tests::prelude::*;
 use std::{collections::BTreeMap, os::unix::fs::PermissionsExt as _};
 use tokio::process::Command;
 
-/// What one of the files runs.
+/// A container that one of the files describes.
 struct Container {
-    /// The file, and the container's name there.
+    /// The file, and the container's name in it.
     of: String,
     command: Vec<String>,
     environment: BTreeMap<String, String>,
 }
 
 impl Container {
-    /// Returns all of them, once the files were checked.
+    /// Checks the files, and returns all their containers.
     async fn all() -> Vec<Self> {
         let folder = shipped("deploy").display().to_string();
         let checked = python("containers.py", &[&folder]).await.expect(0);
@@ -25,7 +25,8 @@ impl Container {
         all.into_iter().map(container).collect()
     }
 
-    /// Returns a command that runs this, with other names and addresses in place of the file's.
+    /// Returns the container's command, with names and addresses of the test in place of the
+    /// file's.
     fn command(&self, folder: &Folder, here: &[(&str, String)]) -> Command {
         let mut command = folder.program(&self.command[0]);
         command.args(&self.command[1..]).envs(self.settings(here));
@@ -38,7 +39,7 @@ impl Container {
     fn settings(&self, here: &[(&str, String)]) -> BTreeMap<&str, String> {
         let replace = |text: String, (there, here): &(&str, String)| text.replace(there, here);
         let settings = self.environment.iter().map(|(name, value)| {
-            // `${NAME:-default}` without such a variable.
+            // `${NAME:-default}`, where the variable is not set.
             let default = value.split_once(":-").and_then(|(_, rest)| rest.strip_suffix('}'));
             let value = default.unwrap_or(value).to_owned();
             (name.as_str(), here.iter().fold(value, replace))

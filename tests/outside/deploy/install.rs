@@ -114,7 +114,7 @@ impl Machine {
         assert!(self.read("/etc/bash_completion.d/arizuko").contains("arizuko"));
     }
 
-    /// Runs a block that starts units, and starts them.
+    /// Runs a block that tells systemd to start units, and starts them in systemd's place.
     async fn starts<const N: usize>(&self, with: &str, units: [&str; N]) -> [Process; N] {
         self.shell("/", "rm -f /run/systemctl").await;
         self.runs("/", with).await;
@@ -195,7 +195,7 @@ async fn the_page_sets_up_one_machine() {
     };
     tokio::join!(answering, machine.is_answered(link, "from the model"));
 
-    // What the proxies do with these files, `proxies.rs` tests.
+    // `proxies.rs` tests what the proxies do with these files.
     machine.runs("/root", PACKAGE).await;
     machine.runs("/root", CADDY).await;
     machine.runs("/root", NGINX).await;
@@ -215,7 +215,7 @@ async fn the_page_sets_up_one_machine() {
 
 #[apply(embedded)]
 async fn the_page_sets_up_several_machines() {
-    // One machine with the names of all.
+    // One machine stands for all: it has the names of all.
     let machine = Machine::new().await;
     machine.install().await;
     let mut redis = machine.command("redis-server");

@@ -6,15 +6,15 @@ use nix::sched::{CloneFlags, setns};
 use std::{fs::File, net, os::unix::fs::MetadataExt as _, thread};
 use tokio::process::Command;
 
-/// Where commands are looked for: first among those that stand for others, in `root.sh`.
+/// The folders of commands. The first one has the commands of `root.sh` that stand for others.
 const PATH: &str = "/stubs:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A bare Debian without systemd, which ends with the test. The names of the page's machines are
-/// its own.
+/// A bare Debian without systemd, which ends with the test. The names of machines in
+/// docs/install.md all lead to it.
 pub(super) struct Machine {
-    /// What is not on the machine.
+    /// A folder with the machine's root, and with the logs.
     pub(super) folder: Folder,
-    /// What keeps the root and the network.
+    /// The process that keeps the root and the network alive.
     holder: Process,
 }
 

@@ -64,8 +64,8 @@ async fn the_tools_do_what_the_api_does(stack: Stack) {
     assert_eq!(unread.json()["error"]["message"], "The body is not a message of MCP.");
 }
 
-/// The official conformance suite, in those of its scenarios that a server without the suite's own
-/// tools can pass. Another one is about servers that ask for no credential.
+/// Runs those scenarios of the official conformance suite that a server without the suite's own
+/// tools can pass. Left out is one about servers that ask for no credential.
 #[apply(embedded)]
 async fn the_official_conformance_suite_finds_nothing(stack: Stack) {
     let link = stack.issue("acme").await;

@@ -162,7 +162,7 @@ async fn compressed_streams(kind: Kind) {
     agent.push(&mut held, vec![delta("m1", &"x".repeat(60_000)); 20]).await;
     agent.stored(&held).await;
     let url = format!("{}/chat/{}/{turn}/sse", scene.stack.gateway(A), link.token);
-    // Together they have been sent more text than a flood may take memory, and they stay open.
+    // Together they have been sent more bytes than a flood may take of memory, and they stay open.
     let (web, mut open) = (compression::client(), Vec::new());
     let wave = async |_: &Scene| {
         let read = (0..20).map(|_| read_compressed(&web, url.clone(), 1_200_000));

@@ -44,7 +44,7 @@ async fn a_tenants_messages_are_kept_as_long_as_was_set_for_it(stack: Stack) {
     let open = stack.visit("acme/eng").await;
     let waiting = open.say("is anybody there?").await;
     set(&stack, "acme", &["--keep-messages", "1s"]).await;
-    // It is for what is kept already, and for what comes.
+    // The setting holds for what is already kept, and for what comes.
     before.deleted().await;
     Kept::by(&stack, "acme").await.deleted().await;
     assert_eq!((other.status().await, other.of_frames().await), (200, 200));
@@ -137,7 +137,7 @@ async fn before_it_deletes_something_a_person_is_asked(stack: Stack) {
     assert_eq!(ask("1h", "n").await.code(), Some(1));
     assert!(stack.arizuko(&["folder", "show", "acme"]).await.expect(0).out.contains("30d"));
     assert_eq!(ask("1h", "y").await.code(), Some(0));
-    // What keeps more is not asked about.
+    // The command doesn't ask about a setting that keeps messages for longer.
     let mut longer = stack.at_terminal(&["folder", "set", "acme", "--keep-messages", "2h"]);
     let shown = longer.sees("within minutes").await;
     assert!(!shown.contains("[y/N]"), "{shown}");

@@ -82,7 +82,8 @@ async fn a_paused_link_takes_nothing_until_it_is_resumed(stack: Stack) {
         assert!(shown.out.contains("paused"), "{}", shown.out);
     }
 
-    // What was taken before is answered and can be read, and its repeat finds it.
+    // What was taken before the pause is answered and can be read, and a repeat of it finds its
+    // turn.
     let repeat = json!({"content": "hello"});
     let repeat = there.say_once("the key of the first message", &repeat).await.expect(202);
     assert_eq!(repeat.json()["turn_id"], posted.turn.as_str());

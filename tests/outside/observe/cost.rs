@@ -8,7 +8,7 @@ const TURNS: u32 = 100;
 /// One visitor may send them all, and leave them all open.
 const SETTINGS: [(&str, &str); 3] =
     [SERVED, ("ARIZUKO_ADDRESS_BURST", "1000"), ("ARIZUKO_ADDRESS_TURNS", "1000")];
-/// How many round trips controls make in the background meanwhile, at most.
+/// How many round trips controls make in the background during a test, at most.
 const OWN: f64 = 30.0;
 
 /// How often controls have committed to the store and loaded from it.
@@ -26,7 +26,7 @@ impl Trips {
         Self { commits: count("commit").await, loads: count("load").await }
     }
 
-    /// Asserts how many trips each turn took since then.
+    /// Asserts how many trips each turn has taken at most since `self` was measured.
     async fn expect(self, stack: &Stack, commits: u32, loads: u32) {
         let now = Self::of(stack).await;
         let took = [now.commits - self.commits, now.loads - self.loads];
