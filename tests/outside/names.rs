@@ -96,7 +96,7 @@ impl Site {
             .as_u16()
     }
 
-    /// Returns how often a control was called by this method, with success.
+    /// Returns how many calls of this method a control has answered with success.
     async fn calls(&self, address: &str, method: &str) -> u64 {
         let page = reqwest::get(format!("http://{address}:{}/metrics", self.ports[1])).await;
         let page = page.expect("it is served").text().await.expect("it is text");

@@ -135,8 +135,8 @@ pub(crate) async fn pause_and_revoke(
     }
 }
 
-/// Posts messages until [`REFUSED`] of them were refused as `refuses` says. None may be taken that is
-/// sent after that. Returns how many were refused.
+/// Posts messages until [`REFUSED`] of them were refused with the status in `refuses`. Once that is
+/// set, no message may be taken. Returns how many were refused.
 async fn post_meanwhile(visitor: Visitor, link: Link, refuses: Arc<AtomicU16>) -> usize {
     let mut refused = 0;
     while refused < REFUSED {

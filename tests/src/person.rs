@@ -57,7 +57,7 @@ impl Stack {
         self.person_with(seat, &[folder], name, control).await
     }
 
-    /// Does what [`Self::person`] does, with these folders and flags.
+    /// Like [`Self::person`], with these folders and flags.
     pub async fn person_with(
         &self,
         seat: Seat,

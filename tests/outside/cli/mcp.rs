@@ -81,7 +81,7 @@ async fn what_a_model_may_not_or_says_wrong_is_a_result_with_the_reason(stack: S
     }
     let (_, refused) = call(&stack, "azk_nonsense", &[("list_tokens", json!({}))]).await;
     assert_eq!(refused[0]["result"]["reason"], "KEY_INVALID");
-    // The key of the `up` that runs here is an operator's.
+    // `mcp` does not take the key of the `up` that runs here: it is an operator's.
     let unnamed = run(stack.program("arizuko").arg("mcp"), "").await.expect(1);
     assert!(unnamed.err.contains("name the agent's key"), "{unnamed:?}");
 }

@@ -41,14 +41,14 @@ stub() {
   chmod +x "stubs/$1"
 }
 
-# Installs what is built already.
+# Stands for cargo: installs the programs, which are built already.
 stub cargo << 'END'
 [ "$1 $2 $3 $4 $5" = 'install --locked --root /usr/local --path' ]
 name=$(sed -n 's/^name = "\(.*\)"$/\1/p' "$6/Cargo.toml" | head -n 1)
 ln -s "/programs/$name" "/usr/local/bin/$name"
 END
 
-# Makes of a package what the page relies on.
+# Stands for apt: makes of each package what the page relies on.
 stub apt << 'END'
 [ "$1" = install ]
 case $2 in
@@ -60,7 +60,7 @@ case $2 in
 esac
 END
 
-# Has the certificate, which the test has put there.
+# Stands for certbot: runs the hook. The test has put the certificate there.
 stub certbot << 'END'
 [ "$1" = certonly ]
 while [ $# -gt 0 ]; do
@@ -73,7 +73,7 @@ done
 RENEWED_LINEAGE=/etc/letsencrypt/live/$domain sh -eu -c "$hook"
 END
 
-# Enables units, and notes those that systemd would start or reload.
+# Stands for systemctl: enables units, and notes those that systemd would start or reload.
 stub systemctl << 'END'
 case $1 in
   enable)

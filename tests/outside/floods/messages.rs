@@ -18,7 +18,7 @@ enum To {
     Hook,
 }
 
-/// Messages, 20 in a wave.
+/// A flood of messages, 20 in a wave.
 struct Flood {
     limits: &'static [(&'static str, &'static str)],
     to: To,

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 const TWIML: &str = "<Response><Message>Thank you.</Message></Response>";
 
-/// Sends a delivery that the test goes on without.
+/// Sends a delivery in the background: the test goes on before it is answered.
 fn deliver(hook: &Visitor, query: &str, delivery: &str) -> JoinHandle<Answer> {
     let request = hook.request(Method::POST, query).header("webhook-id", delivery.to_owned());
     tokio::spawn(send(request.body("{}")))
@@ -76,7 +76,7 @@ async fn a_link_may_wait_for_senders_that_choose_no_query(stack: Stack) {
     assert_fields(&answer, json!({"status": "done", "error": null}));
     assert_eq!(answer["assistant"][0]["content"], "without a response");
 
-    // The URL decides, if it says how long.
+    // If the URL says how long to wait, that counts.
     let queued = answer_of(deliver(&there, "?wait=0", "2")).await.expect(202).json();
     assert_eq!(queued["status"], "queued");
     let accepted = agent.turn().await;

@@ -42,7 +42,8 @@ async fn the_last_use_of_a_key_is_listed_and_written_once(stack: Stack) {
     let second = first.as_deref().and_then(|at| at.split('.').next()).expect("a time");
     assert!(table.contains("USED") && table.matches(second).count() >= 1, "{table}");
 
-    // Once the use of a later key is written, a second use of the first key would be written, too.
+    // Waits until the use of a later key is written: by then, a second use of the first key would
+    // have been written, too.
     call(&stack, &used.key).await;
     call(&stack, &later.key).await;
     until("the later use", async || last_used_at(&stack, &later.key_id).await.is_some()).await;

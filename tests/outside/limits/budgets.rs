@@ -137,14 +137,14 @@ async fn a_budget_of_tokens_reserves_before_and_settles_after(kind: Kind) {
     visitor.say("one").await;
     let held = agent.turn().await;
     let two = visitor.say("two").await;
-    // 4,000 are reserved for each of the two.
+    // 4,000 tokens are reserved for each of the two turns.
     is_spent().await;
     let usage = Some(Usage { input_tokens: 1_000, output_tokens: 500 });
     let Message::Finish(finish) = held.finish() else { panic!("a Finish") };
     agent.say(Message::Finish(Finish { usage, ..finish })).await;
     visitor.end_of(&held.turn.turn_id).await;
     let unreported = agent.turn().await;
-    // Now 1,500 and 4,000.
+    // Now 1,500 have been used, and 4,000 are reserved.
     let three = visitor.say("three").await;
     is_spent().await;
     agent.finish(&unreported).await;
@@ -158,7 +158,7 @@ async fn a_budget_of_tokens_reserves_before_and_settles_after(kind: Kind) {
     agent.leave().await;
     let four = visitor.say("four").await;
     is_spent().await;
-    // No agent has had this one.
+    // No agent has had this turn, so nothing counts once it is cancelled.
     visitor.cancel(&four.turn).await;
     visitor.say("five").await;
 }
