@@ -210,19 +210,12 @@ impl Control {
         let secret = settings::parse_secret(secret, self.partitions);
         let secret = secret.ok_or(Refusal::KeyInvalid)?;
         // The time that it takes to compare hashes tells nothing about the key.
-        self.holder(secret.partition, KeyId::of(&secret), secret.hash()).await
+        self.holder(KeyId::of(&secret), secret.hash()).await
     }
 
-    /// Returns the holder of a caller's key as it is now. Reads the key afresh.
-    ///
-    /// # Errors
-    /// [`Refusal::KeyInvalid`] if the caller's secret no longer opens the key.
-    pub(crate) async fn still(&self, caller: &Caller) -> Result<Caller, Error> {
-        let partition = caller.key_id.partition(self.partitions).ok_or(Refusal::KeyInvalid)?;
-        self.holder(partition, caller.key_id.clone(), caller.hash.clone()).await
-    }
-
-    async fn holder(&self, partition: Partition, id: KeyId, hash: String) -> Result<Caller, Error> {
+    /// Returns the holder of the key that the secret with this hash opens, as `caller` does.
+    pub(crate) async fn holder(&self, id: KeyId, hash: String) -> Result<Caller, Error> {
+        let partition = id.partition(self.partitions).ok_or(Refusal::KeyInvalid)?;
         let found: Option<Key> = self.ledger.record(partition, &id).await?;
         let now = self.ledger.now();
         let found = found.filter(|key| key.opens_with(&hash, now));

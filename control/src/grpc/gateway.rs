@@ -7,7 +7,6 @@ use super::{
 };
 use crate::{
     conversation::{Conversation, Head},
-    hook_request::{Blob, HookRequest},
     ids::TokenId,
     looks::Logo,
     names,
@@ -19,14 +18,13 @@ use crate::{
     transaction::{Record as _, Tx},
     turn::{
         Turn, caps, end,
-        input::Post,
         post::{self, Posted},
         rating,
         response::HttpResponse,
         retention,
     },
 };
-use arizuko_proto::{public_id, telemetry::traces, v1};
+use arizuko_proto::{public_id, v1};
 use attached::meanwhile;
 use signed::Delivery;
 use std::{mem, time::Duration};
@@ -35,6 +33,7 @@ use tracing::Span;
 
 mod attached;
 mod calls;
+mod message;
 mod proven;
 pub(super) mod read;
 mod signed;
@@ -115,7 +114,7 @@ impl v1::gateway_service_server::GatewayService for Service {
         let (control, access) = (&self.control, self.access(request.access.take())?);
         let partition = access.partition();
         let jwt = mem::take(&mut request.visitor_jwt);
-        let (post, token) = (read_post(request)?, access.token_id());
+        let (post, token) = (message::read(request)?, access.token_id());
         let hint = control.ledger.hint::<Token>(partition, &token);
         let mut expected = expected(&token, hint.as_ref());
         if let Some(id) = &post.conversation {
@@ -371,36 +370,4 @@ impl Service {
 fn expected(id: &TokenId, hint: Option<&Token>) -> Vec<String> {
     let index = hint.map(|token| route::Index::name(token.folder.root()));
     [Token::name(id)].into_iter().chain(index).collect()
-}
-
-fn read_post(request: v1::PostMessageRequest) -> Result<Post, Refusal> {
-    let conversation = match request.conversation.as_str() {
-        "" => None,
-        id => Some(conversation_id(id)?),
-    };
-    let hook_request = request.request.map(|request| HookRequest {
-        encoded_content: Blob::new(&request.encoded_content),
-        method: request.method,
-        path: request.path,
-        query: request.query,
-    });
-    let supersedes = match request.supersedes.as_str() {
-        "" => None,
-        id => Some(turn_id(id)?),
-    };
-    Ok(Post {
-        conversation,
-        supersedes,
-        content: request.content.to_vec(),
-        headers: wire::parse_headers(request.headers),
-        credentials: wire::parse_headers(request.credentials),
-        request: hook_request,
-        page: request.page.map(visitor::page).transpose()?,
-        idempotency_key: request.idempotency_key,
-        proof: request.proof,
-        client_address: request.client_address,
-        is_replay: false,
-        // The turn continues the trace of this call, if the call has one.
-        traceparent: traces::traceparent(&Span::current()).unwrap_or(request.traceparent),
-    })
 }

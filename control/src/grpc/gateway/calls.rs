@@ -99,7 +99,7 @@ async fn answered(
     caller: &Caller,
     request: Option<Asked>,
 ) -> Result<Answer, Status> {
-    let caller = service.control.still(caller).await?;
+    let caller = service.control.holder(caller.key_id.clone(), caller.hash.clone()).await?;
     match request {
         Some(Asked::ResolveToken(request)) => {
             let resolved = service.resolve_token(from(caller, request)).await?;
