@@ -131,7 +131,7 @@ pub(crate) fn apply(
         jid::root(&route.prefix)?;
         let prefix = &route.prefix;
         if !within(jid::path(prefix), folder) {
-            let why = format!("{prefix} is not a prefix of {folder}, whose routes these are");
+            let why = format!("{prefix} does not belong to {folder}, whose routes these are");
             return Err(Refusal::Invalid(why).into());
         }
         if route.is_empty() {

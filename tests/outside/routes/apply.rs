@@ -177,7 +177,7 @@ async fn a_bad_file_changes_nothing_anywhere(stack: Stack) {
         (route_of("web:beta", "target = \"acme\""), "root folder"),
         (route_of("web:beta", "give_up_after = \"8d\""), "web:beta: a time must be"),
         (route_of("web:beta", "give_up_say = \"x\""), "how long"),
-        (route_of("web:beta", "[[route.escalate]]\nto = \"beta/x\""), "how long"),
+        (route_of("web:beta", "[[route.escalate]]\nto = \"beta/x\""), "needs after"),
         (
             route_of("web:beta", &steps(&[("beta/a", "after", "1m"), ("beta/b", "after", "1m")])),
             "web:beta: step 2 of its escalation, to beta/b after 1m, can't happen: \
