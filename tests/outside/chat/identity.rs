@@ -76,6 +76,11 @@ async fn agents_and_people_see_who_a_visitor_is_and_what_nobody_vouches_for(kind
         ["https://acme.example/pricing", "Pricing", "en", "2 items"]
     );
     agent.answer(held, "hello").await;
+    // Whoever must find all that a person said may know only who they are to the site.
+    for who in ["ann@acme.example", "lee 42"] {
+        let found = stack.arizuko(&["conversation", "list", "acme", "--search", who]).await;
+        assert!(found.expect(0).out.contains("Ann Lee ann@acme.example"));
+    }
     // Nobody vouches for a message without a JWT, also in the same conversation.
     here.end_of(&posted.turn).await;
     here.say_in(&posted.conversation, "more").await;

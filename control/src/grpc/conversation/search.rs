@@ -59,8 +59,8 @@ impl<'a> Search<'a> {
         Self { partition, words, left: BUDGET, ahead: HashMap::new() }
     }
 
-    /// Searches the first conversation's turns before a seq, or all turns if the seq is 0, the
-    /// newest first. The other conversations are likely searched next: those that are short are
+    /// Searches what the site says of the first conversation's visitor, then its turns before a seq,
+    /// or all turns if the seq is 0, the newest first. The other conversations are likely searched next: those that are short are
     /// read at the same time, since each read of the store costs far more than a search.
     pub(super) async fn run(
         &mut self,
@@ -68,9 +68,14 @@ impl<'a> Search<'a> {
         conversations: &[&Conversation],
         before: u64,
     ) -> Result<Searched, Error> {
-        let Some(Conversation { id, .. }) = conversations.first() else {
+        let Some(Conversation { id, identity, .. }) = conversations.first() else {
             return Ok(Searched::NotFound);
         };
+        // A person who never wrote their name must be found, too.
+        let visitor = identity.as_ref().map(|it| [&*it.id, &it.name, &it.email].join(" "));
+        if let Some(excerpt) = visitor.and_then(|visitor| found(&visitor, self.words)) {
+            return Ok(Searched::Found(excerpt));
+        }
         if before == 0 && self.left > 0 && !self.ahead.contains_key(id) {
             self.read_ahead(control, conversations).await?;
         }
