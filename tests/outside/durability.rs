@@ -132,3 +132,22 @@ async fn acknowledged_frames_survive_a_power_cut_in_mid_reply(kind: Kind) {
     let whole = visitor.read(&posted.turn).await;
     assert_eq!(raw(&whole), raw(&before) + &raw(&after));
 }
+
+/// As docs/operations.md says.
+#[apply(one_redis)]
+async fn a_backup_of_redis_brings_back_the_moment_when_it_was_made(mut stack: Stack) {
+    let visitor = stack.visit("acme").await;
+    let kept = visitor.say("before the backup").await;
+    let dump = stack.folder().join("backup.rdb");
+    stack.redis().ask(&["--rdb", &dump.display().to_string()]).await;
+    let lost = visitor.say("after the backup").await;
+    stack.kill(Control(A));
+    stack.redis().restore(&dump).await;
+    stack.restart(Control(A)).await;
+    visitor.get(&lost.turn).await.refused(404, "NOT_FOUND");
+    let mut agent = stack.attach("acme", A).await;
+    let held = agent.turn().await;
+    assert_eq!(held.turn.turn_id, kept.turn);
+    agent.answer(held, "still here").await;
+    assert_eq!(visitor.end_of(&kept.turn).await["status"], "done");
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     process::{Process, command},
-    within,
+    until, within,
 };
 use nix::sys::signal::Signal;
 use std::{
@@ -82,6 +82,23 @@ impl Redis {
         fs::remove_dir_all(&files).expect("they are ours");
         fs::rename(self.folder.join(EARLIER), &files).expect("they were remembered");
         self.process = serve(&self.folder, &self.logs, &self.flags).await;
+    }
+
+    /// Loads a dump into this Redis in place of what it has, as docs/operations.md says.
+    pub async fn restore(&mut self, dump: &Path) {
+        self.process.kill();
+        fs::remove_dir_all(self.folder.join(FILES)).expect("they are ours");
+        fs::copy(dump, self.folder.join("dump.rdb")).expect("there is room");
+        let without = [&self.flags[..], &["--appendonly".to_owned(), "no".to_owned()]].concat();
+        self.process = serve(&self.folder, &self.logs, &without).await;
+        self.ask(&["CONFIG", "SET", "appendonly", "yes"]).await;
+        let is_written = async || {
+            let told = self.ask(&["INFO", "persistence"]).await;
+            let told = String::from_utf8_lossy(&told).into_owned();
+            told.contains("aof_rewrite_in_progress:0") && told.contains("aof_rewrite_scheduled:0")
+        };
+        until("the append-only file is written", is_written).await;
+        self.restart().await;
     }
 
     /// Makes Redis hang: connections stay open and get no answer.
