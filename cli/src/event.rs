@@ -81,7 +81,7 @@ pub(crate) struct List {
     /// Id of the subscription
     #[arg(value_name = "sub_…", allow_hyphen_values = true)]
     subscription_id: String,
-    /// Those that control has given up, in place of those that wait
+    /// List parked events, which control no longer tries to deliver
     #[arg(long)]
     parked: bool,
     /// How many to list, at most

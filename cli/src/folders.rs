@@ -100,7 +100,7 @@ impl Set {
             return console.message(&set);
         }
         show(set.folder.unwrap_or_default(), console)?;
-        note("what is kept already and is older is deleted within minutes");
+        note("older messages are deleted within minutes");
         Ok(())
     }
 

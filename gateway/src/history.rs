@@ -106,7 +106,7 @@ pub(crate) struct VisitorConversations {
 struct Listed {
     #[schemars(with = "Id")]
     conversation: String,
-    /// The beginning of the first message.
+    /// What the agent calls it, or else the beginning of the first message.
     title: String,
     #[schemars(with = "String", extend("format" = "date-time"))]
     active_at: Option<String>,

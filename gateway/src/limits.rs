@@ -39,7 +39,8 @@ pub struct Limits {
     /// How long a request's body may take to arrive.
     #[arg(long, env = "ARIZUKO_BODY_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub body_timeout: Duration,
-    /// How long a request of OpenAI's protocol without `stream` waits for the end of its reply.
+    /// How long a request of OpenAI's or A2A's protocol that doesn't stream waits for the end of its
+    /// reply.
     #[arg(long, env = "ARIZUKO_REPLY_TIMEOUT", value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
     pub reply_timeout: Duration,
     /// How many bytes of request bodies to hold at a time.
