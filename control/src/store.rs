@@ -111,7 +111,7 @@ pub(crate) enum Guard {
     Room { counter: String, by: u64, most: u64 },
     /// The bucket has room for one more, by the generic cell rate algorithm: `burst` at once, then
     /// one every `interval` milliseconds. If the batch is applied, there is room for one less.
-    /// After the clock went back by more than 10 s, a bucket from before that counts as unused. The
+    /// A bucket counts as unused once the clock has gone back by more than 10 s since its use. The
     /// guards of one bucket may differ in `burst`, up to a factor of two.
     Rate { bucket: String, interval: Millis, burst: u32 },
     /// The sender has taken no more than its share of a bucket. `taken` counts what the sender has

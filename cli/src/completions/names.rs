@@ -57,7 +57,7 @@ impl Kind {
     }
 }
 
-/// A word, and a description that tells it from others.
+/// A word that completes the command line, and the description that is shown beside it.
 type Name = (String, String);
 
 /// Returns a command that completes names from the control that `words` lead to.

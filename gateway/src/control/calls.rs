@@ -43,7 +43,7 @@ enum State {
     Closed,
     Opening(#[expect(dead_code, reason = "dropping it stops the opening")] AbortOnDropHandle<()>),
     Open(Arc<Stream>),
-    /// Control is of a version that has no such streams, as was found then.
+    /// At this time, control was found to be of a version that has no such streams.
     Unknown(Instant),
 }
 

@@ -28,8 +28,8 @@ const REST: Duration = Duration::from_secs(2);
 /// hold up the others.
 const SMALL_BYTES: usize = 16 << 10;
 
-/// One control. Its unary calls and its Watch stream have separate connections, so that neither
-/// waits for the other.
+/// One control. Its Watch stream has a connection of its own, so that neither the stream nor the
+/// calls wait for the other. The stream of calls shares the connection of the unary calls.
 pub(super) struct Node {
     pub(super) address: String,
     pub(super) client: Client,

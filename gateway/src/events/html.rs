@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(60);
 const MOST_BYTES: usize = 128 * 1024;
 /// How many bytes of [`MOST_BYTES`] a message takes besides its text.
 const MESSAGE_BYTES: usize = 512;
-/// How many times the duration of the last rendering is added to [`PAUSE`].
+/// After a rendering, this many times its duration is added to [`PAUSE`].
 const PAUSE_TIMES: u32 = 10;
 
 /// The messages that are being written.

@@ -253,7 +253,7 @@ async fn any_hmac_can_be_described(kind: Kind) {
     assert!(told.contains("{body}"), "{told}");
 }
 
-/// A later version may mean something stricter by it than this one's default is.
+/// In a later version an unknown number may stand for something stricter than the default.
 #[apply(embedded)]
 async fn an_unknown_scheme_is_refused_and_not_taken_for_the_default(kind: Kind) {
     let stack = Stack::with(kind, &[SEAL]).await;

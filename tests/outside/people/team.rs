@@ -17,8 +17,8 @@ async fn a_conversation_that_a_colleague_holds_is_asked_about_and_can_be_taken(s
         ben.asks("/open 1", "1 is held by Ann: /take, /watch.").await;
         ben.asks("an answer", "Nothing is open").await;
         ben.asks("/take", "hello").await;
-        // The reason after the colon varies: it comes with the notice of the loss, or with the
-        // answer to what Ann's session said before.
+        // The reason after the colon varies: the notice of the loss has one, and the answer to what
+        // Ann's session said before has another; either may come first.
         ann.sees("1 no longer needs an answer: ").await;
         ann.sees("1 is Ben's now: /take, /watch.").await;
         ann.asks("an answer", "Nothing is open").await;

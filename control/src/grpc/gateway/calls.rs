@@ -1,5 +1,5 @@
-//! Serves Call: many calls over one stream. Each is answered as if it had come by itself, but costs
-//! far less, since it has no head, and since calls and answers that come together share a message.
+//! Serves Call: many calls over one stream. Each is answered as a unary call is, but costs far less:
+//! it has no head, and calls and answers that come together share a message.
 
 use super::super::{Service, observe, status};
 use crate::key::Caller;
@@ -64,7 +64,7 @@ async fn read_calls(
                 let _open = open;
                 tokio::select! {
                     answer = answer(&service, &caller, call) => drop(answers.send(answer).await),
-                    // Nobody waits for the answer anymore.
+                    // The stream has ended, so nobody waits for the answer.
                     () = answers.closed() => {}
                 }
             });
