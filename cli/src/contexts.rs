@@ -100,7 +100,7 @@ pub(crate) fn check(name: &str) -> anyhow::Result<()> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     ensure!(
         !name.is_empty() && name.len() <= 63 && name.chars().all(is_plain),
-        "a context's name has at most 63 letters, digits, hyphens, dots and underscores"
+        "a context's name has 1 to 63 characters: ASCII letters, digits, hyphens, dots and underscores"
     );
     Ok(())
 }

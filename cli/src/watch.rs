@@ -18,8 +18,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Shows what `look` returns, once or until the command is ended: at a terminal on a cleared
-    /// screen, unless it is JSON.
+    /// Shows what `look` returns. With `--watch`, shows it again and again until the command is
+    /// ended; at a terminal, clears the screen first, unless it shows JSON.
     pub(crate) async fn show<T, E: Into<anyhow::Error>>(
         self,
         json: bool,

@@ -53,7 +53,7 @@ pub(crate) struct Conversation {
     /// The folder that answers, whatever the route says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) assigned: Option<FolderName>,
-    /// The person of that folder who has the conversation.
+    /// The person who has the conversation, of the folder in `assigned`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) holder: Option<String>,
     /// Who had the conversation before, for the agent of the next turn.

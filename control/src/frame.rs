@@ -63,7 +63,7 @@ impl Frame {
     }
 }
 
-/// How many bytes of a turn's limit a frame takes besides its text: an estimate of what is stored
+/// How much a frame counts against its turn's limit besides its text, in bytes: an estimate of what is stored
 /// around the text, so that many empty frames are bounded as well.
 pub(crate) const FRAME_OVERHEAD: u64 = 128;
 

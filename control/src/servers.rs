@@ -38,7 +38,7 @@ pub(crate) struct Running {
     pub(crate) version: String,
     pub(crate) started_at: Time,
     pub(crate) seen_at: Time,
-    /// When the certificate that it serves ends, if it serves one.
+    /// When its TLS certificate expires, if it serves with one.
     pub(crate) certificate_ends_at: Option<Time>,
 }
 

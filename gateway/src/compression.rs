@@ -55,7 +55,7 @@ pub(crate) struct Part {
     crc: Crc,
 }
 
-/// Marks a response whose whole body contains this part after this many bytes.
+/// Marks a response whose uncompressed body has, after this many bytes, this part.
 #[derive(Clone)]
 pub(crate) struct HasPart(pub(crate) usize, pub(crate) &'static Part);
 

@@ -115,7 +115,8 @@ impl Default for Decoders {
 }
 
 impl Decoders {
-    /// Decodes a body to at most `limit` bytes, which count in the body's share.
+    /// Decodes a body, and counts the decoded bytes in the body's share. Refuses a body that decodes
+    /// to more than `limit` bytes.
     pub(crate) async fn decode(
         &self,
         encoding: Encoding,

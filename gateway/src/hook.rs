@@ -1,4 +1,5 @@
-//! `/hook/{token}` and every path below it: takes any body, with the rest of the request.
+//! `/hook/{token}` and the paths below it. POST, PUT and PATCH take a delivery: any body, with its
+//! method, path, query and headers. GET greets, answers a challenge or reads a turn.
 
 mod answer;
 mod handshake;

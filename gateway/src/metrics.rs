@@ -20,7 +20,7 @@ pub(crate) struct Metrics {
     request_times: Latencies<Route>,
     refusals: Family<Reason, Counter>,
     pub(crate) streams: Gauge,
-    /// Deliveries to webhooks that their filters have left out.
+    /// Deliveries that the filters of their webhook have left out.
     pub(crate) filtered: Counter,
 }
 

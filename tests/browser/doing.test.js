@@ -1,4 +1,4 @@
-// What a visitor does without the mouse, with a reply, and while they look at another tab.
+// The page by keyboard, copying a reply, and what the page does while its tab is hidden.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

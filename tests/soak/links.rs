@@ -29,7 +29,7 @@ type Tokens = TokenServiceClient<Channel>;
 /// Calls both controls until one answers.
 pub(crate) struct Operator {
     tokens: [Tokens; 2],
-    /// The URLs of both gateways, as visitors use them.
+    /// A visitor at each gateway.
     at: [Visitor; 2],
 }
 

@@ -306,8 +306,8 @@ pub(super) fn clip(text: &str) -> String {
     text[..text.floor_char_boundary(MAX_LOGGED_BYTES)].to_owned()
 }
 
-/// Reads a secret from a file, or else from the first of these variables that is set. `None` if the
-/// secret is empty.
+/// Reads a secret from a file or, if none is named, from the first of these variables that is set.
+/// `None` if nothing is set, or if the secret is empty.
 pub(super) fn secret(file: Option<&Path>, variables: &[&str]) -> anyhow::Result<Option<String>> {
     let secret = match file {
         Some(path) => Some(private::read(path)?),

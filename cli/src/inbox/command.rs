@@ -118,7 +118,7 @@ pub(super) fn is_answer(line: &str) -> bool {
 /// Reads the number of a conversation, if there is one.
 fn number(command: &str, text: &str) -> Result<Option<usize>, String> {
     let text = text.trim_start_matches('#');
-    let wrong = |_| format!("name a number of /list, for example /{command} 1");
+    let wrong = |_| format!("give a number from /list, for example /{command} 1");
     (!text.is_empty()).then(|| text.parse().map_err(wrong)).transpose()
 }
 

@@ -162,7 +162,7 @@ fn edit(
                     (line_so_far, is_garbled) = (String::new(), false);
                 }
                 Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
-                    // The rest of what was pasted is not a line of its own.
+                    // Otherwise the rest of a paste would be read as another line.
                     let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
                     (line_so_far, is_garbled) = (take_line(&editor), true);
                     let _ = writeln!(io::stdout(), "\n{GARBLED}");

@@ -33,7 +33,10 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(Option<String>, Vec<Route>)> 
     };
     let text = text.with_context(|| format!("cannot read {}", name(path)))?;
     if text.trim().is_empty() {
-        bail!("{} is empty: to delete every route of its scope, write `route = []`", name(path));
+        bail!(
+            "{} is empty: to delete every route of acme, write `scope = \"acme\"` and `route = []`",
+            name(path)
+        );
     }
     let table = parse(&text).with_context(|| format!("{} was not applied", name(path)))?;
     Ok((table.scope, table.route.into_iter().map(Route::from).collect()))

@@ -21,7 +21,7 @@ type Answer = OnceCell<Result<Vec<Found>, StoreError>>;
 #[derive(Default)]
 pub(super) struct SharedReads(Mutex<HashMap<(Partition, Read), Arc<Line>>>);
 
-/// The callers of one read.
+/// What the callers that read the same thing share.
 struct Line {
     /// One of its permits is held while a read is under way.
     sending: Semaphore,

@@ -1,4 +1,5 @@
-//! The names of what controls and gateways report about themselves, all in partition 0.
+//! The names of the records in which controls and gateways report about themselves. All are in
+//! partition 0.
 
 use super::Set;
 

@@ -41,7 +41,8 @@ fn search(
     link: Link,
     tried: &mut HashSet<(Vec<bool>, Link)>,
 ) -> bool {
-    // A call may come next if no other call had returned before it began.
+    // Of the calls that are left, one may come next if it began before any other of them had
+    // returned.
     let may_be_next = |done: &[bool]| -> Vec<usize> {
         let left = || (0..calls.len()).filter(|index| !done[*index]);
         let first = left().map(|index| calls[index].returned).min().unwrap_or(u64::MAX);

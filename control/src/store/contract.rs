@@ -164,8 +164,8 @@ async fn a_rate_lets_a_burst_through_and_then_one_an_interval(store: &dyn Store)
     assert_eq!(apply(store, take(1_000_000)).await, Commit::Applied);
     assert_eq!(apply(store, take(1_000_000)).await, limited(1_000_000));
     assert_eq!(apply(store, take(60_000_000)).await, Commit::Applied);
-    // The clocks of two controls differ a little: the wait is one interval, as for a bucket whose
-    // burst is used up.
+    // By this earlier time, the bucket is in use for 5 s longer than its burst allows. It counts as
+    // used up: the wait is one interval.
     assert_eq!(apply(store, take(57_995_000)).await, limited(1_000_000));
     // After the clock went back, what was used before doesn't count.
     for _ in 0..3 {

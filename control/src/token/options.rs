@@ -33,7 +33,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Returns how many bytes of the token's record are the options'.
+    /// Returns the size of the options in the token's record, in bytes.
     pub(super) fn size(&self) -> u64 {
         serde_json::to_vec(self).map_or(0, |options| options.len() as u64)
     }

@@ -17,7 +17,7 @@ pub(crate) struct Config<'a> {
     agent_attached: bool,
     /// Whether the link takes no messages for now.
     paused: bool,
-    /// What to say outside of the link's hours. `null`: they are now, or the link has none.
+    /// What to say outside of the link's hours. `null` during the hours, or if the link has none.
     away: Option<Away<'a>>,
     #[schemars(with = "ConfiguredLooks<'a>")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -31,7 +31,7 @@ class Reply {
     this.sign({});
   }
 
-  /** Shows the author, a person's name or the link's name for the agent, and the time. */
+  /** Shows the time and the author: a person by their name, the agent by the link's name. */
   sign({ author, name, created_at }) {
     if (created_at) showTime(this.time, created_at);
     this.author = name || config.name;

@@ -92,7 +92,7 @@ async fn a_visitor_reads_the_models_answer(kind: Kind) {
     let [first, second] = &requests[..] else { panic!("{requests:?}") };
     assert_fields(first, json!({"model": "gpt-5", "temperature": 0.5, "stream": true}));
     let system = "Be brief.\n\nYour persona: a concierge\n\nThe topic of this conversation: leads\
-                  \n\nAbout the link that it came by: the pricing page";
+                  \n\nAbout the link that the message came by: the pricing page";
     let expected = json!([
         {"role": "system", "content": system},
         {"role": "user", "content": "hello"},

@@ -14,7 +14,7 @@ async fn a_repeat_returns_the_first_turn(stack: Stack) {
     let again = there.say_once(KEY, &message).await;
     let replayed = [&first, &again].map(|answer| answer.header("idempotency-replayed").to_owned());
     assert_eq!(replayed, ["", "true"]);
-    // The header's draft has quotation marks around a key.
+    // The draft standard of this header puts the key in quotation marks.
     let quoted = here.say_once(&format!("\"{KEY}\""), &message).await;
     assert_eq!(quoted.json()["turn_id"], again.json()["turn_id"]);
     assert_eq!(first.json()["user"], again.json()["user"]);

@@ -65,7 +65,8 @@ async fn an_export_has_every_turn_that_was_asked_for(stack: Stack) {
 const TURNS: usize = 1_000;
 /// How long each message of the large export is, in bytes.
 const MESSAGE: usize = 60_000;
-/// How many more bytes of memory control may use for the large export: a third of its messages.
+/// By how many bytes control's memory may grow during the large export: a third of the size of its
+/// messages.
 const BOUND: u64 = (TURNS * MESSAGE / 3) as u64;
 
 #[apply(embedded_and_one_redis)]

@@ -25,8 +25,8 @@ impl Container {
         all.into_iter().map(container).collect()
     }
 
-    /// Returns the container's command, with names and addresses of the test in place of the
-    /// file's.
+    /// Returns the container's command. In its environment, what the test has (`here`) replaces the
+    /// URLs, paths and addresses of the Compose file.
     fn command(&self, folder: &Folder, here: &[(&str, String)]) -> Command {
         let mut command = folder.program(&self.command[0]);
         command.args(&self.command[1..]).envs(self.settings(here));

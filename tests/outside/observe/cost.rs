@@ -66,6 +66,6 @@ async fn a_turn_that_is_answered_at_once_is_three_commits(kind: Kind) {
         agent.credit(1).await;
         assert_eq!(visitor.json(&posted.turn).await["assistant"][0]["content"], "one two three");
     }
-    // The message, its delivery, and all that the agent said.
+    // The three commits: the message, its delivery, and all that the agent said.
     before.expect(&stack, 3, 10).await;
 }

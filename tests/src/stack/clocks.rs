@@ -4,7 +4,7 @@ use super::{Kind, Part, Stack};
 use std::{fs, path::PathBuf};
 
 impl Stack {
-    /// Starts a stack in which some parts have a wrong clock: `(Control(B), "+300s")`.
+    /// Starts a stack in which some parts have a wrong clock, such as `(Control(B), "+300s")`.
     pub async fn with_clocks(
         kind: Kind,
         settings: &[(&str, &str)],

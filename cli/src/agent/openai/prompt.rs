@@ -70,7 +70,7 @@ fn system(instructions: &str, turn: &Turn) -> String {
     add("", instructions);
     add("Your persona: ", &turn.persona);
     add("The topic of this conversation: ", &turn.topic);
-    add("About the link that it came by: ", &turn.context);
+    add("About the link that the message came by: ", &turn.context);
     if let Some(VisitorIdentity { id, name, email, page, claims }) = &turn.identity {
         let claims: Value = serde_json::from_str(claims).unwrap_or_default();
         let known = json!({"id": id, "name": name, "email": email, "page": page, "claims": claims});
@@ -225,7 +225,7 @@ mod tests {
             "Be brief.\n\n\
              Your persona: concierge\n\n\
              The topic of this conversation: leads\n\n\
-             About the link that it came by: the pricing page\n\n\
+             About the link that the message came by: the pricing page\n\n\
              This was handed off to you by acme/bot\n\n\
              The note that came with it: wants money back\n\n\
              The visitor has already seen this answer to the last message:\nlet me ask"

@@ -18,8 +18,9 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// Collects the waiting messages that follow `first`. Also returns the first message that does
-    /// not.
+    /// Collects `first` and the messages after it that one commit can store with it; after an
+    /// Accept, waits a moment for them. Also returns the message that can't be in that commit, if
+    /// one came.
     pub(super) async fn gather(
         first: Message,
         messages: &mut Receiver<Message>,

@@ -50,7 +50,8 @@ pub(super) struct Search<'a> {
     words: &'a [String],
     /// How many bytes may still be read.
     left: usize,
-    /// The messages of short conversations that were read ahead, the newest turn's first.
+    /// The messages of the short conversations that were read ahead, from the newest turn to the
+    /// oldest.
     ahead: HashMap<ConversationId, Vec<String>>,
 }
 

@@ -52,7 +52,7 @@ struct Rounds {
 /// waits for them.
 pub(super) struct Voucher {
     rounds: Rounds,
-    /// Cancelled once the connection that vouches is lost.
+    /// Cancelled once the connection that sends WAIT is lost: a new one may lead to another primary.
     lost: CancellationToken,
 }
 

@@ -181,7 +181,7 @@ async fn headers_and_roles_fit_the_endpoint(stack: Stack) {
     assert_eq!(asked.header("api-key"), "a-key-of-the-cloud");
     assert_eq!((asked.header("authorization"), asked.header("x-team")), ("", "support"));
     let expected = json!([
-        {"role": "user", "content": "About the link that it came by: the pricing page"},
+        {"role": "user", "content": "About the link that the message came by: the pricing page"},
         {"role": "assistant", "content": "Understood."},
         {"role": "user", "content": "hello"},
     ]);
