@@ -1,7 +1,7 @@
 //! The metrics of one control, in a registry of its own. `docs/operations.md` says what the names
 //! mean. No label has a value that a visitor chooses.
 
-use crate::{queue::Backlog, store::measured::StoreMetrics, time::Time};
+use crate::{jid::FolderName, queue::Backlog, store::measured::StoreMetrics, time::Time};
 use arizuko_proto::{
     telemetry::metrics::{Latencies, Registry, latencies},
     v1::ErrorReason,
@@ -27,8 +27,11 @@ pub(crate) struct Metrics {
     refusals: Family<Reason, Counter>,
     pub(crate) gateways: Gauge,
     pub(crate) subscriptions: Gauge,
-    pub(crate) agents: Gauge,
-    pub(crate) credit: Gauge,
+    agents: Family<Tenant, Gauge>,
+    credit: Family<Tenant, Gauge>,
+    running: Family<Tenant, Gauge>,
+    /// The tenants that the three metrics above have a series for.
+    tenants: Arc<Mutex<HashSet<String>>>,
     waiting: Gauge,
     longest_wait: Gauge,
     folder_waiting: Family<Folder, Gauge>,
@@ -62,6 +65,24 @@ struct Folder {
 
 /// How many folders have series of their own, at most: those that have waited longest.
 const FOLDERS: usize = 100;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Tenant {
+    tenant: String,
+}
+
+/// How many tenants have series of their own, at most: those whose agents came first. The others
+/// share a series, whose label is empty.
+const TENANTS: usize = 1_000;
+
+/// The metrics of one tenant's agents at this control.
+pub(crate) struct AgentGauges {
+    pub(crate) agents: Gauge,
+    /// Turns that the agents would take now.
+    pub(crate) credit: Gauge,
+    /// Turns that the agents work on.
+    pub(crate) running: Gauge,
+}
 
 /// A gRPC status code, encoded as its name.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
@@ -111,10 +132,15 @@ impl Metrics {
             gauge(&mut registry, "watch_streams", "Watch streams of gateways to this control");
         let help = "Subscriptions to turns and conversations at this control";
         let subscriptions = gauge(&mut registry, "subscriptions", help);
-        let agents =
-            gauge(&mut registry, "agents", "Agents attached to this control, people included");
-        let help = "Credit of the agents attached to this control, in turns";
-        let credit = gauge(&mut registry, "agent_credit", help);
+        let agents = Family::default();
+        let help = "Agents attached to this control, people included";
+        registry.register("agents", help, agents.clone());
+        let credit = Family::default();
+        let help = "Turns that the agents attached to this control would take now";
+        registry.register("agent_credit", help, credit.clone());
+        let running = Family::default();
+        let help = "Turns that the agents attached to this control work on";
+        registry.register("running_turns", help, running.clone());
         let help = "Turns that wait for an agent, in the whole store, up to 1,000 of each folder";
         let waiting = gauge(&mut registry, "waiting_turns", help);
         let longest_wait = Gauge::default();
@@ -153,6 +179,8 @@ impl Metrics {
             subscriptions,
             agents,
             credit,
+            running,
+            tenants: Arc::default(),
             waiting,
             longest_wait,
             folder_waiting,
@@ -185,6 +213,24 @@ impl Metrics {
             self.folder_longest_wait.remove(gone);
         }
         *folders = shown;
+    }
+
+    /// Returns the metrics of the agents of the folder's tenant.
+    pub(crate) fn agents(&self, folder: &FolderName) -> AgentGauges {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tenant = folder.root().to_owned();
+        if tenants.len() < TENANTS {
+            tenants.insert(tenant.clone());
+        } else if !tenants.contains(&tenant) {
+            tenant.clear();
+        }
+        let labels = Tenant { tenant };
+        let gauge = |of: &Family<Tenant, Gauge>| of.get_or_create(&labels).clone();
+        AgentGauges {
+            agents: gauge(&self.agents),
+            credit: gauge(&self.credit),
+            running: gauge(&self.running),
+        }
     }
 
     /// Returns the counter of `delivered`, `failed` or `parked` events.

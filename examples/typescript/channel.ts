@@ -1,7 +1,9 @@
 /** Connections to control. */
 
+import { lookup } from "node:dns";
 import { once } from "node:events";
 import { connect, type SecureClientSessionOptions } from "node:http2";
+import type { LookupFunction } from "node:net";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 
@@ -16,10 +18,18 @@ export interface Channel {
   close(): void;
 }
 
+/** Looks up a name, which can stand for several controls: each connection takes one of them. */
+const anyOf: LookupFunction = (host, options, found) =>
+  lookup(host, { ...options, all: true }, (problem, addresses) => {
+    const any = (addresses ?? [])[Math.floor(Math.random() * (addresses ?? []).length)];
+    if (options.all) found(problem, any ? [any] : []);
+    else found(problem, any?.address ?? "", any?.family);
+  });
+
 /** Connects to a control. Throws if it doesn't answer. */
 export async function open(address: string, tls: SecureClientSessionOptions): Promise<Channel> {
   const baseUrl = address.includes("://") ? address : `http://${address}`;
-  const session = connect(baseUrl, tls);
+  const session = connect(baseUrl, { ...tls, lookup: anyOf });
   // Whoever uses the session gets the error, too.
   session.on("error", () => {});
   const silent = new ConnectError("it does not answer", Code.Unavailable);

@@ -2,6 +2,7 @@
 //! these change. The resolver is the system's; programs here see another /etc/hosts, which it reads
 //! again for each question.
 
+use arizuko_tests::language::{package, package_of_python};
 use arizuko_tests::prelude::*;
 use std::os::unix::fs::MetadataExt as _;
 use tokio::process::Command;
@@ -149,6 +150,47 @@ async fn a_name_stands_for_all_controls_whose_addresses_it_has() {
     until("the last control to be called", async || site.post().await == 202).await;
     assert!(site.calls(four, post).await > 0);
     drop(last);
+}
+
+#[apply(embedded)]
+async fn agents_in_other_languages_call_all_controls_that_a_name_stands_for() {
+    let site = Site::new().await;
+    let [one, two, three, _] = ADDRESSES;
+    let _controls = [site.control(one).await, site.control(two).await];
+    // Nothing listens at the third.
+    site.name(&[one, two, three]);
+    let python = package_of_python(site.folder.path()).await;
+    let package = package().join("dist/agent.js").display().to_string();
+    let node = command(found("node"));
+    for (program, flags, script) in [
+        (
+            python,
+            &["-c"][..],
+            "from arizuko_agent import Control\n\
+             for _ in range(20): Control().issue_chat_link('acme', 'chat')"
+                .to_owned(),
+        ),
+        (
+            node,
+            &["--input-type=module", "--eval"],
+            format!(
+                "const {{ Control }} = await import({package:?});\n\
+                 for (let n = 0; n < 20; n++) await new Control().issueChatLink('acme', 'chat');"
+            ),
+        ),
+    ] {
+        let calls = async || {
+            let method = "TokenService/IssueChatLink";
+            [site.calls(one, method).await, site.calls(two, method).await]
+        };
+        let before = calls().await;
+        let mut program = site.inside(&program);
+        program.env("ARIZUKO_KEY", &site.keys[0]).args(flags).arg(&script);
+        run(&mut program, "").await.expect(0);
+        let after = calls().await;
+        let [one, two] = [after[0] - before[0], after[1] - before[1]];
+        assert!(one > 0 && two > 0 && one + two == 20, "{flags:?}: {one} and {two}");
+    }
 }
 
 #[apply(embedded)]

@@ -1,11 +1,15 @@
 //! Programs of two versions run together: an agent and a gateway of an earlier contract, or of a
 //! later one, with the present control.
 
-use arizuko_tests::{language::repository, prelude::*, tools::interpreter};
+use arizuko_tests::{
+    language::{repository, stubs},
+    prelude::*,
+    tools::interpreter,
+};
 
 /// Runs the agent and the gateway with stubs of a contract.
 async fn are_served(stack: &Stack, contract: &str, flags: &[&str]) {
-    let stubs = stack.stubs(&repository().join(contract)).await;
+    let stubs = stubs(&stack.folder(), &repository().join(contract)).await;
     let link = stack.issue("acme").await;
     let gateway = stack.key(KeyKind::Gateway, "", KeyReach::Unspecified, false).await;
     let mut both = command(interpreter());

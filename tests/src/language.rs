@@ -55,12 +55,8 @@ impl Language {
     pub async fn module(self, stack: &Stack, folder: &str) -> Command {
         let mut module = match self {
             Self::Python => {
-                let stubs = stack.stubs(&repository().join("proto")).await;
-                let path = [repository().join("examples/python"), stubs];
-                let path = std::env::join_paths(path).expect("our folders have no colons");
-                let mut python = command(interpreter());
+                let mut python = package_of_python(&stack.folder()).await;
                 python.arg(script("module.py"));
-                python.env("PYTHONPATH", path).env("PYTHONDONTWRITEBYTECODE", "1");
                 python
             }
             Self::TypeScript => {
@@ -83,22 +79,30 @@ impl Language {
     }
 }
 
-impl Stack {
-    /// Makes the gRPC stubs of a contract. Returns their folder.
-    pub async fn stubs(&self, contract: &Path) -> PathBuf {
-        let kind = contract.file_name().expect("a folder has a name");
-        let stubs = self.folder().join("stubs").join(kind);
-        std::fs::create_dir_all(&stubs).expect("the stack's folder is ours");
-        let mut protoc = command(interpreter());
-        protoc.args(["-m", "grpc_tools.protoc", "-I"]).arg(contract);
-        for output in ["--python_out", "--grpc_python_out"] {
-            protoc.arg(format!("{output}={}", stubs.display()));
-        }
-        let files = std::fs::read_dir(contract.join("arizuko/v1")).expect("a contract has files");
-        protoc.args(files.map(|file| file.expect("it can be listed").path()));
-        run(&mut protoc, "").await.expect(0);
-        stubs
+/// Makes Python's gRPC stubs of a contract, in a subfolder of `folder`, and returns it.
+pub async fn stubs(folder: &Path, contract: &Path) -> PathBuf {
+    let kind = contract.file_name().expect("a folder has a name");
+    let stubs = folder.join("stubs").join(kind);
+    std::fs::create_dir_all(&stubs).expect("the folder is ours");
+    let mut protoc = command(interpreter());
+    protoc.args(["-m", "grpc_tools.protoc", "-I"]).arg(contract);
+    for output in ["--python_out", "--grpc_python_out"] {
+        protoc.arg(format!("{output}={}", stubs.display()));
     }
+    let files = std::fs::read_dir(contract.join("arizuko/v1")).expect("a contract has files");
+    protoc.args(files.map(|file| file.expect("it can be listed").path()));
+    run(&mut protoc, "").await.expect(0);
+    stubs
+}
+
+/// Returns a Python that finds the package in `examples/python`, with its stubs in `folder`.
+pub async fn package_of_python(folder: &Path) -> Command {
+    let path =
+        [repository().join("examples/python"), stubs(folder, &repository().join("proto")).await];
+    let path = std::env::join_paths(path).expect("our folders have no colons");
+    let mut python = command(interpreter());
+    python.env("PYTHONPATH", path).env("PYTHONDONTWRITEBYTECODE", "1");
+    python
 }
 
 /// Builds the package in `examples/typescript` once, so that no test uses an outdated one. Returns

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod model;
 pub mod operator;
 pub mod person;
+mod picture;
 pub mod prelude;
 pub mod process;
 pub mod proxy;

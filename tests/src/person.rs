@@ -1,6 +1,6 @@
 //! A person who uses `arizuko inbox`, at a pseudo-terminal or through pipes.
 
-use crate::{Instance, PATIENCE, Stack, within};
+use crate::{Instance, PATIENCE, Stack, binaries, picture, within};
 use nix::{
     fcntl::OFlag,
     pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
@@ -9,7 +9,7 @@ use nix::{
 };
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read, Write},
     num::NonZero,
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
@@ -192,11 +192,23 @@ impl Person {
 
     /// Returns the desk's screen, as a terminal shows it.
     pub fn screen(&self) -> String {
+        self.terminal().screen().contents()
+    }
+
+    /// Puts a picture of the desk into `target/screenshots`, for people to look at.
+    pub fn photograph(&self, name: &str) {
+        let folder = binaries::path("../screenshots/desk");
+        fs::create_dir_all(&folder).expect("cargo's folder is ours");
+        let picture = picture::svg(self.terminal().screen());
+        fs::write(folder.join(format!("{name}.svg")), picture).expect("the folder is ours");
+    }
+
+    fn terminal(&self) -> vt100::Parser {
         let Seat::Desk { rows, columns } = self.seat else { panic!("only a desk has a screen") };
         let [rows, columns] = [rows, columns].map(|size| NonZero::new(size).expect("a size"));
         let mut parser = vt100::Parser::new(rows, columns, 0);
         parser.process(&self.seen);
-        parser.screen().contents()
+        parser
     }
 
     /// Waits until the desk's screen has `words`. Returns the screen.

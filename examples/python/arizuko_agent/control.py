@@ -35,6 +35,11 @@ OPTIONS = [
     ("grpc.http2.max_pings_without_data", 0),
     # A webhook's body can have up to 16 MiB.
     ("grpc.max_receive_message_length", 20 << 20),
+    # A name can stand for several controls: whoever asks tries them in an order of its own.
+    (
+        "grpc.service_config",
+        '{"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": true}}]}',
+    ),
     # Otherwise a new channel would wait for the back-off of an earlier one.
     ("grpc.use_local_subchannel_pool", 1),
 ]

@@ -30,8 +30,10 @@ async fn metrics_count_messages_agents_and_streams(kind: Kind) {
     let channel = stack.operator(A).await;
     let mut agent = Session::open(channel, hello("acme", 3)).await;
     let mut held = agent.turn().await;
-    stack.metric_becomes("arizuko_control_agents", &[], 1.0).await;
-    stack.metric_becomes("arizuko_control_agent_credit", &[], 2.0).await;
+    let tenant = &folder[..1];
+    stack.metric_becomes("arizuko_control_agents", tenant, 1.0).await;
+    stack.metric_becomes("arizuko_control_agent_credit", tenant, 2.0).await;
+    stack.metric_becomes("arizuko_control_running_turns", tenant, 1.0).await;
     stack.metric_becomes(waiting, &[], 0.0).await;
     assert!(!stack.metrics_pages().await.contains("folder=\"acme\""), "its series are gone");
     let mut events = visitor.listen(&posted.turn).await;
@@ -45,6 +47,7 @@ async fn metrics_count_messages_agents_and_streams(kind: Kind) {
     agent.append(&mut held, delta("m1", "one ")).await;
     agent.append(&mut held, delta("m1", "two")).await;
     agent.finish(&held).await;
+    stack.metric_becomes("arizuko_control_running_turns", tenant, 0.0).await;
     assert_eq!(stack.metric(first_frames, &[]).await, 1.0);
     let waited = stack.metric("arizuko_control_first_frame_seconds_sum", &[]).await;
     assert!(waited > 0.0 && waited < 60.0, "{waited}");
@@ -52,8 +55,8 @@ async fn metrics_count_messages_agents_and_streams(kind: Kind) {
     agent.leave().await;
     stack.metric_becomes("arizuko_gateway_open_streams", &[], 0.0).await;
     stack.metric_becomes("arizuko_control_subscriptions", &[], 0.0).await;
-    stack.metric_becomes("arizuko_control_agents", &[], 0.0).await;
-    stack.metric_becomes("arizuko_control_agent_credit", &[], 0.0).await;
+    stack.metric_becomes("arizuko_control_agents", tenant, 0.0).await;
+    stack.metric_becomes("arizuko_control_agent_credit", tenant, 0.0).await;
 
     let stranger = stack.at(A, "/chat/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/");
     stranger.get("config").await.expect(401);

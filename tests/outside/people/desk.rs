@@ -57,13 +57,16 @@ async fn a_click_opens_a_conversation_and_pages_lie_over_it(stack: Stack) {
     ann.press(format!("\x1b[<0;4;{row}M"));
     ann.shows("2 is yours").await;
     ann.shows("visitor, ").await;
+    ann.photograph("small");
     ann.press("\x1bOP");
     let help = ann.shows("show what waits").await;
+    ann.photograph("small-help");
     assert!(!help.contains("visitor, "), "the help lies over it: {help}");
     ann.press("\x1b");
     ann.looks("no help", |screen| !screen.contains("show what waits")).await;
     ann.enter("/search second");
     ann.shows("2, web:acme/people, ").await;
+    ann.photograph("small-search");
     ann.paste("two\nlines");
     ann.shows("lines").await;
     ann.press("\r");
@@ -82,17 +85,20 @@ async fn a_desk_watches_and_takes_what_a_colleague_holds(stack: Stack) {
     ben.shows("1 held by Ann").await;
     ben.press("\x1b[B\r");
     ben.shows("1 is held by Ann: /take, /watch.").await;
+    ben.photograph("large-held");
     ben.press("\x1bOQ");
     ben.shows("You watch 1").await;
     ben.shows("hello").await;
     ann.asks("from Ann", "Sent.").await;
     ben.shows("from Ann").await;
     ben.shows("1 open with Ann").await;
+    ben.photograph("large-watched");
     ben.press("\x1bOR");
     ben.shows("1 open, ").await;
     ann.sees("1 is Ben's now").await;
     ben.enter("from Ben");
     ben.shows("Sent, as a message of its own.").await;
+    ben.photograph("large-taken");
 }
 
 #[apply(embedded)]
@@ -109,6 +115,7 @@ async fn a_desk_shows_two_folders_and_the_wheel_scrolls(stack: Stack) {
     assert!(place("acme/sales (1)") < place("acme/support (1)"), "{screen}");
     ann.enter("/open 2");
     ann.looks("the end", |screen| screen.contains("│row 59") && !screen.contains("│row 10")).await;
+    ann.photograph("small-long");
     // The wheel in the middle, away from the user and then towards the user (SGR).
     ann.press("\x1b[<64;40;10M".repeat(20));
     ann.looks("the top", |screen| screen.contains("│row 10") && !screen.contains("│row 59")).await;

@@ -1,20 +1,20 @@
 //! An agent's credit: how many more turns control may deliver to it.
 
-use crate::metrics::Metrics;
 use arizuko_proto::telemetry::metrics::Share;
+use prometheus_client::metrics::gauge::Gauge;
 
 /// How many turns an agent's credit holds, at most.
 const MOST: u32 = 10_000;
 
-/// The credit of one agent, which also counts in the gauge of all agents' credit.
+/// The credit of one agent, which also counts in the gauge of its tenant's credit.
 pub(super) struct Credit {
     turns: u32,
     counted: Share,
 }
 
 impl Credit {
-    pub(super) fn new(metrics: &Metrics) -> Self {
-        Self { turns: 0, counted: Share::of(&metrics.credit, 0) }
+    pub(super) fn new(gauge: &Gauge) -> Self {
+        Self { turns: 0, counted: Share::of(gauge, 0) }
     }
 
     pub(super) fn turns(&self) -> u32 {

@@ -46,7 +46,7 @@ impl Desks {
     pub(super) fn seat(self: &Arc<Self>, control: &Arc<Control>, session: &Session) -> Place {
         // There is always room for an error.
         let (claims, receiver) = channel(AT_ONCE + 1);
-        let credit = Credit::new(&control.metrics);
+        let credit = Credit::new(&control.metrics.agents(&session.folder).credit);
         let speaker = session.speaker();
         let mut desks = self.lock();
         let desk = desks.entry(session.folder.clone()).or_insert_with(|| {

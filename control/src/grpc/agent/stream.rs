@@ -151,8 +151,10 @@ impl AttachStream {
             true => Some(InboxView::open(control, &session.folder).await?),
             false => None,
         };
+        let gauges = control.metrics.agents(&session.folder);
+        let id = session.id.clone();
         let workers =
-            Workers::new(control.clone(), partition, session.id.clone(), responses.clone());
+            Workers::new(control.clone(), partition, id, responses.clone(), gauges.running);
         let mut stream = Self {
             control: control.clone(),
             partition,
@@ -165,7 +167,7 @@ impl AttachStream {
             notices,
             workers,
             inbox,
-            _counted: Share::of(&control.metrics.agents, 1),
+            _counted: Share::of(&gauges.agents, 1),
         };
         let redelivered = stream.welcome(&hello.held).await?;
         stream.place.offer(hello.credit.saturating_sub(redelivered));

@@ -39,35 +39,35 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Handles the messages about one attempt until it is over, or the stream ends. Returns the
-    /// attempt if its Finish was acknowledged.
+    /// Handles the messages about one attempt until it is over, or the stream ends. Returns whether
+    /// its Finish was acknowledged.
     ///
     /// Doesn't wait until replicas have one commit before it makes the next: only the answers wait.
     pub(super) async fn run(
         self,
-        attempt: Attempt,
+        attempt: &Attempt,
         mut messages: mpsc::Receiver<Message>,
-    ) -> Result<Option<Attempt>, Error> {
+    ) -> Result<bool, Error> {
         let (mut next, mut uncovered) = (None, FuturesOrdered::new());
         loop {
             let message = tokio::select! {
                 biased;
                 Some(covered) = uncovered.next() => {
-                    self.answer(&attempt, covered?).await;
+                    self.answer(attempt, covered?).await;
                     continue;
                 }
                 message = following(&mut next, &mut messages), if uncovered.len() < UNCOVERED => message,
             };
             let Some(message) = message else {
-                self.answer_all(&attempt, uncovered).await?;
-                return Ok(None);
+                self.answer_all(attempt, uncovered).await?;
+                return Ok(false);
             };
             let (ack, cover) = match message {
-                Message::Reject(reject) => self.reject(&attempt, reject).await?,
+                Message::Reject(reject) => self.reject(attempt, reject).await?,
                 message => {
                     let (said, after) = Said::gather(message, &mut messages).await;
                     next = after;
-                    self.store(&attempt, said).await?
+                    self.store(attempt, said).await?
                 }
             };
             let finished = match ack {
@@ -78,8 +78,8 @@ impl Worker {
             if finished != Some(false) {
                 // A new worker handles what the agent sends after this answer.
                 messages.close();
-                self.answer_all(&attempt, uncovered).await?;
-                return Ok(finished.map(|_| attempt));
+                self.answer_all(attempt, uncovered).await?;
+                return Ok(finished.is_some());
             }
         }
     }

@@ -13,9 +13,13 @@ use crate::{
         reply::{Ack, Attempt},
     },
 };
-use arizuko_proto::v1::{self, attach_request::Message, attach_response::Message as Answer};
+use arizuko_proto::{
+    telemetry::metrics::Share,
+    v1::{self, attach_request::Message, attach_response::Message as Answer},
+};
+use prometheus_client::metrics::gauge::Gauge;
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -35,9 +39,10 @@ pub(super) struct Workers {
     /// By attempt, so that a late message about one attempt doesn't hold up the next.
     queues: HashMap<Attempt, mpsc::Sender<Message>>,
     /// The attempts that the agent was given and that are not known to be over. Only they have
-    /// workers, so that an agent has no more workers than turns.
-    given: HashSet<Attempt>,
-    running: JoinSet<Result<Option<Attempt>, Error>>,
+    /// workers, so that an agent has no more workers than turns. Each counts in `gauge`.
+    given: HashMap<Attempt, Share>,
+    gauge: Gauge,
+    running: JoinSet<(Attempt, Result<bool, Error>)>,
     /// The attempts whose Finish was acknowledged, the newest last.
     ended: VecDeque<Attempt>,
 }
@@ -48,13 +53,15 @@ impl Workers {
         partition: Partition,
         session: SessionId,
         responses: Responses,
+        gauge: Gauge,
     ) -> Self {
         let worker = Worker { control, partition, responses };
         Self {
             session,
             worker,
             queues: HashMap::new(),
-            given: HashSet::new(),
+            given: HashMap::new(),
+            gauge,
             running: JoinSet::new(),
             ended: VecDeque::new(),
         }
@@ -62,7 +69,8 @@ impl Workers {
 
     /// Notes that the agent has been given a turn.
     pub(super) fn give(&mut self, turn: &Turn) {
-        self.given.insert(self.attempt(turn.id.clone(), turn.attempt));
+        let attempt = self.attempt(turn.id.clone(), turn.attempt);
+        self.given.entry(attempt).or_insert_with(|| Share::of(&self.gauge, 1));
     }
 
     /// Gives a message about a turn to the turn's worker. A malformed id is answered as if its turn
@@ -86,29 +94,26 @@ impl Workers {
             return Ok(());
         };
         let attempt = self.attempt(id, number);
-        let given = &mut self.given;
-        self.queues.retain(|attempt, queue| {
-            let is_over = queue.is_closed();
-            if is_over {
-                given.remove(attempt);
-            }
-            !is_over
-        });
-        if !self.given.contains(&attempt) {
+        self.forget_ended(&attempt);
+        if !self.given.contains_key(&attempt) {
             // The attempt is over, or never was. The stream waits for the answer.
             let (queue, messages) = mpsc::channel(1);
             let _ = queue.try_send(message);
             drop(queue);
-            let ended = self.worker.clone().run(attempt, messages).await?;
+            let has_ended = self.worker.clone().run(&attempt, messages).await?;
             // Remember it once: an agent may repeat its Finish as often as it wants.
-            if let Some(ended) = ended.filter(|ended| !self.ended.contains(ended)) {
-                self.remember(ended);
+            if has_ended && !self.ended.contains(&attempt) {
+                self.remember(attempt);
             }
             return Ok(());
         }
         let queue = self.queues.entry(attempt.clone()).or_insert_with(|| {
             let (queue, messages) = mpsc::channel(QUEUE);
-            self.running.spawn(self.worker.clone().run(attempt, messages));
+            let worker = self.worker.clone();
+            self.running.spawn(async move {
+                let ended = worker.run(&attempt, messages).await;
+                (attempt, ended)
+            });
             queue
         });
         // If this fails, the worker is just ending: it answers that the attempt is over, or
@@ -122,6 +127,14 @@ impl Workers {
         let attempt = self.attempt(turn, number);
         self.queues.remove(&attempt);
         self.given.remove(&attempt);
+    }
+
+    /// Forgets an attempt if its worker has ended.
+    fn forget_ended(&mut self, attempt: &Attempt) {
+        if self.queues.get(attempt).is_some_and(mpsc::Sender::is_closed) {
+            self.queues.remove(attempt);
+            self.given.remove(attempt);
+        }
     }
 
     fn attempt(&self, turn: TurnId, number: u32) -> Attempt {
@@ -141,9 +154,13 @@ impl Workers {
     pub(super) async fn failed(&mut self) -> Error {
         loop {
             match self.running.join_next().await {
-                Some(Ok(Ok(None))) => {}
-                Some(Ok(Ok(Some(ended)))) => self.remember(ended),
-                Some(Ok(Err(error))) => return error,
+                Some(Ok((attempt, Ok(has_ended)))) => {
+                    self.forget_ended(&attempt);
+                    if has_ended {
+                        self.remember(attempt);
+                    }
+                }
+                Some(Ok((_, Err(error)))) => return error,
                 Some(Err(error)) => return Error::Internal(error.to_string()),
                 None => std::future::pending().await,
             }
