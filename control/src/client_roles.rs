@@ -16,7 +16,7 @@ enum Keys {
     Operator,
     Viewer,
     Gateway,
-    /// Keys of agents of this folder and those below it.
+    /// Agents' keys of this folder and of the folders below it.
     Agent(FolderName),
 }
 

@@ -40,8 +40,8 @@ pub struct Arguments {
     /// Where metrics are served.
     #[command(flatten)]
     pub metrics: metrics::Options,
-    // These come after `metrics`, since their help headings also apply to the flags that follow.
-    /// What it serves, and how.
+    // `options` comes after `metrics`, since its help headings also apply to the flags that follow.
+    /// What control serves, and how.
     #[command(flatten)]
     pub options: Options,
     /// Logs and traces.
@@ -61,7 +61,7 @@ pub struct Options {
     /// Where the state is kept, if in Redis.
     #[command(flatten)]
     pub store: StoreOptions,
-    /// Folder of the embedded store, where there is no Redis.
+    /// Folder of the embedded store, which keeps the state if there is no --redis.
     #[arg(long, help_heading = "Store", env = "ARIZUKO_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// The first operator's key: at least 32 characters. Needed only while the store has no
@@ -88,8 +88,9 @@ pub struct Options {
     #[command(flatten)]
     pub clients: ClientChecks,
     /// Which keys a client's certificate is for, by its common name or an alternative name:
-    /// `gateway`, `operator`, `viewer`, or `agent:FOLDER` for the keys of a folder and those below
-    /// it. Repeat the flag for several. A certificate that no such flag names is for all keys.
+    /// `gateway`, `operator`, `viewer`, or `agent:FOLDER` for agents' keys of a folder and of the
+    /// folders below it. Repeat the flag for several. A certificate that no such flag names is for
+    /// all keys.
     #[arg(
         long = "client-role",
         help_heading = "TLS",
@@ -140,7 +141,7 @@ impl Options {
         }
         anyhow::ensure!(
             self.operator_key.is_none() || self.operator_key != self.gateway_key,
-            "the operator's key and the gateway's are the same; they must differ"
+            "the operator's key and the gateway's key are the same; they must differ"
         );
         anyhow::ensure!(
             self.listen.ip().is_loopback() || self.plaintext || self.tls.are_named(),

@@ -44,10 +44,12 @@ pub(crate) struct Control {
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) partitions: Partition,
-    /// The partitions and the deployment that the store's layout must name while control runs.
+    /// The number of partitions and the deployment that the store's layout must name while control
+    /// runs.
     pub(crate) expected: Expected,
     pub(crate) public_url: String,
-    /// Seals the secrets of webhooks' senders. `None`: the operator has set no key.
+    /// Seals the secrets of webhooks' senders, the keys that check visitors' JWTs, and the secrets
+    /// that sign events. `None`: the operator has set no key for this.
     pub(crate) sealer: Option<Sealer>,
     pub(crate) started_at: Time,
     /// Cancelled when control drains.
@@ -163,10 +165,11 @@ impl Control {
         self.public_url.replace("{root}", root)
     }
 
-    /// Seals the secrets with which a webhook's signatures are checked.
+    /// Seals the secrets with which the signatures of a webhook's deliveries, or of visitors' JWTs,
+    /// are checked.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] if the operator has set no key.
+    /// [`Refusal::Invalid`] if the operator has set no key that seals.
     pub(crate) fn seal(&self, secrets: &[String], token: &TokenId) -> Result<Vec<String>, Error> {
         let sealer = self.sealer.as_ref().ok_or_else(|| {
             Refusal::invalid("to check signatures, control needs a key that seals their secrets: --seal-key-file")
@@ -393,7 +396,8 @@ fn cause(error: Error) -> anyhow::Error {
 async fn require_key(ledger: &Ledger, role: &Role, variable: &str) -> anyhow::Result<()> {
     anyhow::ensure!(
         ledger.view(0, |tx| key::has_live(tx, role, None)).await.map_err(cause)?,
-        "no key of this role works: set {variable} to a new one, at least 32 random characters"
+        "no key in the store works in place of {variable}: set that to a new key of at least 32 \
+         random characters"
     );
     Ok(())
 }

@@ -41,8 +41,8 @@ pub(crate) struct Conversation {
     /// The turn that began last; `None` if an older control began it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last: Option<TurnId>,
-    /// The folder whose agent last began a reply to a turn, or ended one; at first the token's. An
-    /// unprompted message doesn't change it.
+    /// The folder whose agent last began a reply to a turn, or ended a turn; at first the token's
+    /// folder. An unprompted message doesn't change it.
     pub(crate) with: FolderName,
     /// The title that the agent has given it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ pub(crate) struct Conversation {
     /// The folder that answers, whatever the route says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) assigned: Option<FolderName>,
-    /// The person who has the conversation, of the folder in `assigned`.
+    /// The person, in the folder `assigned`, who has the conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) holder: Option<String>,
     /// Who had the conversation before, for the agent of the next turn.

@@ -41,8 +41,8 @@ const ITEMS_PER_SWEEP: u32 = 128;
 /// How many due items one sweep takes from all partitions together, at most. An item that becomes
 /// due meanwhile waits for the next sweep, so a sweep must be short.
 const MOST_PER_SWEEP: usize = 1_024;
-/// Every this many sweeps, control measures the queues, trims the audit log, and stores the uses of
-/// keys and the numbers of refusals.
+/// Once in this many sweeps, control measures the queues, trims the audit log, and stores the uses
+/// of keys and the numbers of refusals.
 const SWEEPS_PER_MEASUREMENT: u32 = 10;
 /// How many entries of the audit log each partition drops with each measurement, at most.
 const TRIMMED_ENTRIES: u32 = 500;
@@ -52,7 +52,7 @@ const AT_ONCE: usize = 16;
 /// How many due items of a partition are taken in one commit, at most: more would hold up other
 /// commits for longer.
 const ITEMS_PER_COMMIT: usize = 16;
-/// How many such commits are made at a time.
+/// How many commits of due items are made at a time.
 const COMMITS_AT_ONCE: usize = 16;
 /// How long to wait before an item that could not be taken is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
@@ -236,7 +236,8 @@ async fn put_off(
     control.ledger.transact(partition, &[], later).await
 }
 
-/// Takes items, which are all tokens or all something else. Takes the latter in one commit.
+/// Takes items, which are all tokens or all something else. If they aren't tokens, takes them in
+/// one commit.
 async fn take(control: &Control, partition: Partition, items: &[Due]) -> Result<(), Error> {
     let token = |item: &Due| match item {
         Due::Token(id) => Some(id.clone()),

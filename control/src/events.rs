@@ -4,7 +4,8 @@
 //! also writes an [`Event`] for each subscription that wants it, and adds the event to a [`Lane`]:
 //! the events of one conversation for one subscription, which are sent in order. The [`sender`]
 //! takes lanes that are due, posts their first events, and deletes those that were delivered. An
-//! event that can't be delivered for three days is parked until somebody replays it.
+//! event that can't be delivered for three days is parked: it is kept for a while, and sent again
+//! if somebody replays it.
 //!
 //! An event has ids and no texts, so that erasing a conversation has nothing to erase here.
 

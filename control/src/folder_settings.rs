@@ -28,8 +28,8 @@ pub(crate) struct FolderSettings {
     /// How long frames are kept after the end of their turn.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "stored::option")]
     pub(crate) keep_frames: Option<Duration>,
-    /// While changed settings are being applied to what is kept: how far that has come, as the last
-    /// activity of the conversation that it has reached.
+    /// While changed settings are being applied to what is kept: how far that has come. It has
+    /// reached the conversations that were last active up to this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     applied_to: Option<Time>,
 }

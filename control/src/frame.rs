@@ -63,8 +63,8 @@ impl Frame {
     }
 }
 
-/// How much a frame counts against its turn's limit besides its text, in bytes: an estimate of what is stored
-/// around the text, so that many empty frames are bounded as well.
+/// How much a frame counts against its turn's limit besides its text, in bytes: an estimate of what
+/// is stored around the text, so that many empty frames are bounded as well.
 pub(crate) const FRAME_OVERHEAD: u64 = 128;
 
 /// The content of a frame.

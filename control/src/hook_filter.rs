@@ -36,7 +36,7 @@ pub(crate) enum Field {
 /// Checks a webhook's filters.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for too many or a malformed one.
+/// [`Refusal::Invalid`] for too many filters, or a malformed one.
 pub(crate) fn check(filters: &[Filter]) -> Result<(), Refusal> {
     if filters.len() > MAX_FILTERS {
         return Err(Refusal::invalid(format!("a webhook has at most {MAX_FILTERS} filters")));
@@ -79,9 +79,10 @@ pub(crate) fn pass(filters: &[Filter], headers: &[Header], body: &[u8]) -> bool 
     })
 }
 
-/// Returns the text of the scalar at a JSON pointer: a string as it is, anything else as JSON has
-/// it. `None` if there is none, or the body isn't JSON. Keeps nothing else of the body, which could
-/// take many times its bytes.
+/// Returns the text of the scalar at a JSON pointer: a string as it is; `true`, `false` or `null`;
+/// or a number in decimal digits without an exponent, so that `1.0` is `1`. `None` if there is no
+/// scalar, or the body isn't JSON. Keeps nothing else of the body: once parsed, it could take many
+/// times its bytes.
 fn scalar(body: &[u8], pointer: &str) -> Option<String> {
     let unescape = |segment: &str| segment.replace("~1", "/").replace("~0", "~");
     let path: Vec<String> = pointer.split('/').skip(1).map(unescape).collect();

@@ -17,7 +17,7 @@ pub(crate) struct Hours {
 
 #[derive(Debug, PartialEq)]
 struct Span {
-    /// The days on which it begins, from Monday on.
+    /// The days on which the span begins, from Monday on.
     days: [bool; 7],
     /// Minutes after midnight. `to` is on the next day if it is more than [`DAY`].
     from: i64,
@@ -26,7 +26,7 @@ struct Span {
 
 impl Hours {
     /// Reads hours: spans of days and times with commas between them, then a time zone. A span
-    /// without days has those of the one before it.
+    /// without days has the days of the span before it; the first span, all days.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] for text of another form, or an unknown zone.

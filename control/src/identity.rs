@@ -132,14 +132,14 @@ impl Claims {
         ];
         for (claim, text, most) in texts {
             if text.chars().count() > most || text.chars().any(char::is_control) {
-                let why = format!("`{claim}` is one line of at most {most} characters");
+                let why = format!("`{claim}` must be one line of at most {most} characters");
                 return Err(invalid(why));
             }
         }
         if id.is_empty() {
             return Err(invalid("`sub` is empty"));
         }
-        // They are about the JWT, not about the visitor.
+        // These claims are about the JWT, not about the visitor.
         for claim in ["aud", "iat", "iss", "jti"] {
             others.remove(claim);
         }

@@ -74,7 +74,9 @@ pub(crate) fn segment(what: &str, text: &str) -> Result<(), Refusal> {
     let fits = (1..=MAX_SEGMENT).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     fits.then_some(()).ok_or_else(|| {
-        Refusal::invalid(format!("{what} is 1 to {MAX_SEGMENT} of A-Z a-z 0-9 _ -, not {text:?}"))
+        Refusal::invalid(format!(
+            "{what} is 1 to {MAX_SEGMENT} characters of A-Z a-z 0-9 _ -, not {text:?}"
+        ))
     })
 }
 

@@ -79,7 +79,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// The record that is left when a key ends, unless it was an agent's. The secret may still be
+/// The record that is left when a key ends, unless it was an agent's key. The secret may still be
 /// in a control's settings, which must not bring the key back.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Ended {
@@ -288,8 +288,8 @@ pub(crate) fn create(
         expires_at: lifetime.map(|lifetime| tx.now + lifetime),
         ..Key::new(secret, role.clone(), name.to_owned(), tx.now)
     };
-    // Guarded to be absent: a repeat of this commit conflicts with itself, and doesn't overwrite
-    // what the key has become.
+    // This guards that the key is absent, so that a repeat of this commit conflicts with the first
+    // one and doesn't overwrite what the key has become.
     tx.get_unlikely::<Key>(&key.id)?;
     if let Role::Agent { folder, .. } = role {
         known_folders::add(tx, folder)?;
@@ -306,7 +306,7 @@ pub(crate) fn create(
 /// Revokes a key, and returns it; `None` if there is no such key.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for an operator's or a gateway's only live key.
+/// [`Refusal::Invalid`] for the only live key of operators, or of gateways.
 pub(crate) fn revoke(tx: &mut Tx<'_>, caller: &Caller, id: &KeyId) -> Decision<Option<Key>> {
     let Some(key) = tx.get::<Key>(id)? else {
         return Ok(None);

@@ -58,7 +58,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Other commits changed what the command read, again and again.
-    #[error("others changed the same records {ATTEMPTS} times")]
+    #[error("other commits changed the same records {ATTEMPTS} times")]
     Busy,
     #[error("{0}")]
     Internal(String),
@@ -124,12 +124,13 @@ impl Ledger {
     /// will read: that saves round trips and changes nothing else.
     ///
     /// Hints make this one round trip when all that the decision reads is remembered. They can't
-    /// make it wrong: a commit guards their versions, and a refusal is only believed if it rests
-    /// on records that were read afresh.
+    /// make the outcome wrong: a commit guards their versions, and a refusal is only believed if it
+    /// rests on records that were read afresh.
     ///
     /// # Errors
     /// [`Error::Refused`] if the decision, or one of its limits, refuses; [`Error::Store`] if the
-    /// store did not commit, or may have; [`Error::Busy`] after too many conflicts.
+    /// store did not commit, or if nobody knows whether it did; [`Error::Busy`] after too many
+    /// conflicts; [`Error::Internal`] for a record that doesn't parse.
     pub(crate) async fn transact<T: Send>(
         &self,
         partition: Partition,

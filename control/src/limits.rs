@@ -56,7 +56,8 @@ pub struct Limits {
     /// in addition to its text.
     #[arg(long, env = "ARIZUKO_LINK_BYTES", default_value_t = 4 << 30)]
     pub link_bytes: u64,
-    /// Bytes of messages, with their replies, and of logos that are kept of one tenant.
+    /// Bytes that are kept of one tenant: of messages, with their replies, and of links' logos and
+    /// long texts.
     #[arg(long, env = "ARIZUKO_TENANT_BYTES", default_value_t = 16 << 30)]
     pub tenant_bytes: u64,
     /// Model tokens that each turn of a link with a budget of tokens reserves, until its agent
@@ -81,8 +82,8 @@ pub struct Limits {
     /// How long an agent may take to accept a turn.
     #[arg(long, env = "ARIZUKO_ACCEPT_TIMEOUT", help_heading = "Limits on agents", default_value = "10s", value_parser = duration::parse)]
     pub accept_timeout: Duration,
-    /// How long an agent's session lives after its last heartbeat, at most; at least three quarters
-    /// of it.
+    /// How long an agent's session lives after its last heartbeat: at most this long, and at least
+    /// three quarters of this.
     #[arg(long, env = "ARIZUKO_LEASE", help_heading = "Limits on agents", default_value = "30s", value_parser = duration::parse)]
     pub lease: Duration,
     /// How often agents send heartbeats.

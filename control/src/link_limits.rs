@@ -10,13 +10,15 @@ const MAX_TURNS_PER_DAY: u32 = 10_000_000;
 const MAX_TOKENS_PER_DAY: u64 = 1_000_000_000_000;
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A link's own limits: for each visitor of a chat link, or for a webhook as a whole. `None`:
-/// control's limit applies.
+/// A link's own limits. `rate`, `burst` and `max_open_turns` are for each visitor of a chat link,
+/// or for a webhook as a whole; if `rate` or `max_open_turns` is `None`, control's limit applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct LinkLimits {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rate: Option<MessageRate>,
+    /// `None`: as many messages as in one period of `rate`, or control's limit if there is no
+    /// `rate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) burst: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]

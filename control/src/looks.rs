@@ -94,7 +94,7 @@ impl Looks {
             return invalid(format!("a link has at most {MAX_STARTERS} starters"));
         }
         if starters.iter().any(|starter| starter.trim().is_empty()) {
-            return invalid("a starter has words to send".to_owned());
+            return invalid("a starter must not be empty".to_owned());
         }
         let starters = starters.iter().map(|text| ("starter", text, MAX_STARTER_CHARS));
         let texts = [
@@ -121,7 +121,7 @@ impl Looks {
         Hours::parse(&self.hours).map(drop)
     }
 
-    /// Returns when the hours begin; `None` if they are now, or there are none.
+    /// Returns when the hours begin next; `None` if they are now, or there are none.
     pub(crate) fn away_until(&self, now: Time) -> Option<Time> {
         // The hours were checked when they were stored, but their zone may be unknown by now.
         Hours::parse(&self.hours).ok()?.begin_after(now)

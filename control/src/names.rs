@@ -5,8 +5,8 @@
 //! `sessions`, exist once in each partition, unless they are said to be in partition 0.
 //!
 //! A record whose name has a `#` is a part of another record: `turn:ID#input` is a part of
-//! `turn:ID`. Conversations and turns have the ids that operators see in the names of their
-//! records, and their own ids elsewhere.
+//! `turn:ID`. The records of conversations and turns are named by their public ids, which operators
+//! see. Their sets, logs, buckets and topics are named by the ids themselves.
 //!
 //! A record that lives *with its conversation* is deleted with the conversation, or by a clean-up
 //! of the conversation. If neither happens, the store collects the record
@@ -133,9 +133,9 @@ pub(crate) fn route_index(root: &str) -> String {
     format!("routes:{root}")
 }
 
-/// Names a [`FolderObserved`](crate::turn::observe::FolderObserved): webhooks that wait for a
-/// folder's next turn. It is deleted when turns have taken all of them, and otherwise collected
-/// `keep_messages` after its last change.
+/// Names a [`FolderObserved`](crate::turn::observe::FolderObserved): webhooks' messages that wait
+/// for a folder's next turn. It is deleted when turns have taken all of them, and otherwise
+/// collected `keep_messages` after its last change.
 pub(crate) fn observed(folder: &FolderName) -> String {
     format!("observed:{folder}")
 }

@@ -53,7 +53,7 @@ const VISITORS: usize = 6;
 const MESSAGES: usize = 5;
 /// How many turns the third link takes in a day; its two visitors send more.
 const BUDGET: u32 = 4;
-/// The agents, by their folders, and the person.
+/// The agents and the person: the name, the folder, and whether it is a person.
 const AGENTS: [(&str, &str, bool); 4] = [
     ("agent 0", HOME, false),
     ("agent 1", HOME, false),
@@ -70,8 +70,8 @@ const CLOCKS: [i64; 4] = [0, 3_600, -120, -3_600];
 const NOTICED: Duration = Duration::from_secs(4);
 /// How long it takes until a silent connection to Redis is replaced.
 const REPLACED: Duration = Duration::from_secs(2);
-/// One run in this many ends with a backlog of due items or, if commits wait for replicas, with a
-/// burst of frames.
+/// One run in this many ends with a backlog of due items or, in some of the runs whose commits wait
+/// for replicas, with a burst of frames.
 const LOADS: u8 = 4;
 const PARTITIONS: u16 = 4;
 /// How long everything may take to settle after the last fault: a session's lease and a few
@@ -201,7 +201,7 @@ async fn simulate(mut rng: Rng) -> History {
     history
 }
 
-/// Makes one random fault, which passes after a while.
+/// Makes one random fault.
 async fn fault(world: &mut World, history: &History, rng: &mut Rng, crashes: &[mpsc::Sender<()>]) {
     let number = rng.usize(..CONTROLS);
     let while_ = Duration::from_millis(rng.u64(500..12_000));

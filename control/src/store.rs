@@ -25,11 +25,11 @@ pub(crate) mod waiting;
 
 pub(crate) use channels::{Subscription, Wake};
 
-/// Milliseconds since 1970.
+/// Milliseconds: since 1970, or how long something takes.
 pub(crate) type Millis = u64;
 
-/// Names one state of a record. It is random, so that a record that was deleted and created again
-/// never has a version that it had before.
+/// Names one state of a record. The ledger makes versions at random, so that a record that was
+/// deleted and created again never has a version that it had before.
 pub(crate) type Version = u64;
 
 /// The slice of the state that one commit can touch. Everything of one tenant is in one partition.
@@ -111,11 +111,12 @@ pub(crate) enum Guard {
     Room { counter: String, by: u64, most: u64 },
     /// The bucket has room for one more, by the generic cell rate algorithm: `burst` at once, then
     /// one every `interval` milliseconds. If the batch is applied, there is room for one less.
-    /// A bucket counts as unused once the clock has gone back by more than 10 s since its use. The
-    /// guards of one bucket may differ in `burst`, up to a factor of two.
+    /// The guards of one bucket may differ in `burst`, up to a factor of two. If the bucket is in
+    /// use for longer than two bursts and 10 s, the clock has gone back, and the bucket counts as
+    /// unused.
     Rate { bucket: String, interval: Millis, burst: u32 },
     /// The sender has taken no more than its share of a bucket. `taken` counts what the sender has
-    /// taken, up to `most`, and forgets one every `forget` milliseconds. Its count must be at most
+    /// taken, up to `most`, and forgets one every `forget` milliseconds. The count must be at most
     /// twice what is left in `bucket`, which has this `interval` and `burst`. So senders who took
     /// little still find room when others have taken much. If the batch is applied, `taken` counts
     /// one more.
@@ -256,14 +257,13 @@ pub(crate) trait Store: Send + Sync {
     /// Applies a batch.
     async fn commit(&self, batch: &Batch) -> Result<Commit, StoreError>;
 
-    /// Applies a batch, and doesn't wait for the replicas that must have it: [`Cover`] does. A
-    /// batch that is committed later is covered later.
+    /// Applies a batch, and doesn't wait for the replicas that must have it: [`Cover`] does.
     async fn commit_early(&self, batch: &Batch) -> Result<(Commit, Cover), StoreError> {
         Ok((self.commit(batch).await?, ready(Ok(())).boxed()))
     }
 
     /// Returns the lowest members with one of these `scores`, of the set `name` in each of these
-    /// partitions: at most `limit` of each.
+    /// partitions: at most `limit` from each partition.
     async fn gather(
         &self,
         name: &str,

@@ -310,7 +310,7 @@ impl<'a> Tx<'a> {
 
     /// Deletes a counter.
     pub(crate) fn delete_count(&mut self, counter: String) {
-        // No counter is greater, and one that falls to 0 is deleted.
+        // No counter is greater than this, and a counter that falls to 0 is deleted.
         self.count(counter, -i64::MAX);
     }
 

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 /// The key that seals secrets in the store.
 #[derive(clap::Args, Clone, Default)]
 pub struct SealOptions {
-    /// Key that encrypts webhooks' signing secrets in the store: at least 32 characters, the same
-    /// for all controls of a store. Needed by `token issue … hook --verify`.
+    /// Key that encrypts secrets in the store: those of webhooks' senders, those that check
+    /// visitors' JWTs, and those that sign events. At least 32 characters, the same for all
+    /// controls of a store. Needed to store any of these secrets.
     #[arg(
         long,
         help_heading = "Store",

@@ -5,7 +5,7 @@ use arizuko_proto::private;
 use std::path::PathBuf;
 use tonic::codegen::http::Uri;
 
-/// Which Redis keeps the state, and how. Without Redis, the embedded store keeps it.
+/// Which Redis keeps the state, and how. Without Redis, the embedded store keeps the state.
 #[derive(clap::Args, Clone)]
 pub struct StoreOptions {
     /// Redis to keep the state in: redis://host:6379/, redis-sentinel://host:26379,host:26379/name

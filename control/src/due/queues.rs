@@ -26,8 +26,8 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 /// How long a measurement is reused, so that many readers cost no more than one.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Returns the folders in whose queues turns wait, those that have waited longest first. Measures
-/// them unless that was done within the last second, and sets the metrics.
+/// Returns the folders in whose queues turns wait, the folder with the longest wait first. Measures
+/// the queues unless that was done within the last second, and sets the metrics.
 pub(crate) async fn waiting(control: &Control) -> Result<Arc<[Backlog]>, Error> {
     let (ledger, mut last) = (&control.ledger, control.waiting.lock().await);
     let now = ledger.now();

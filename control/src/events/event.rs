@@ -87,10 +87,10 @@ pub(crate) struct Event {
     pub(crate) more: BTreeMap<String, String>,
     /// An attempt that fails at this time or later is the last one.
     pub(crate) give_up_at: Time,
-    /// How many attempts have failed since it happened or was replayed.
+    /// How many attempts have failed since the event happened or was replayed.
     #[serde(default)]
     pub(crate) attempts: u32,
-    /// Why the last one failed.
+    /// Why the last attempt failed, or why the event was parked without one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) last_error: String,
     /// When control gave up.
@@ -108,8 +108,8 @@ impl Record for Event {
     const IS_READ_SOON: bool = false;
 
     fn lifetime(&self, limits: &Limits) -> Option<Duration> {
-        // It waits for earlier ones of its conversation, for as long again at most. The day is for
-        // a late clean-up.
+        // An event may wait for earlier ones of its conversation for as long as its own delivery is
+        // tried. The day is for a late clean-up.
         let waits = 2 * limits.events.event_retry_for;
         Some(waits + limits.keep_parked_events + Duration::from_secs(86_400))
     }

@@ -46,7 +46,7 @@ const LANES_PER_SWEEP: u32 = 128;
 /// How many events this control sends at a time.
 const AT_ONCE: usize = 256;
 /// How many events of one subscription this control sends at a time. If the last attempt failed, it
-/// is one, so that a receiver that hangs holds up nobody else.
+/// sends only one, so that a receiver that hangs holds up nobody else.
 const OF_ONE: usize = 4;
 /// How long to put off a lane that holds up others of its partition: because its receiver is busy,
 /// or because its receiver fails.

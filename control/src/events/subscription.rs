@@ -59,7 +59,7 @@ pub(crate) struct NewSubscription {
 /// Creates a subscription.
 ///
 /// # Errors
-/// [`Refusal::LimitReached`] if the tenant has as many as it may.
+/// [`Refusal::LimitReached`] if the tenant has as many subscriptions as it may have.
 pub(crate) fn create(
     tx: &mut Tx<'_>,
     caller: &Caller,

@@ -7,8 +7,8 @@ use futures_util::FutureExt as _;
 use std::{collections::HashMap, future::ready, time::Duration};
 use tokio::time::Instant;
 
-/// The ledger repeats a commit that failed without an answer within this time. A repeat of a slower
-/// one would most likely take as long again.
+/// A commit that fails without an answer is repeated only if it failed within this time. The repeat
+/// of a slower one would most likely take as long again.
 const SLOW: Duration = Duration::from_millis(1_500);
 
 impl Ledger {
@@ -26,7 +26,7 @@ impl Ledger {
         }
         let (second, cover) =
             self.commit_once(batch, covered).await.map_err(|error| match error {
-                // The second commit was not done; the first is still in doubt.
+                // Whatever became of the second commit, the first is still in doubt.
                 StoreError::Unavailable(why) | StoreError::Unknown(why) => StoreError::Unknown(why),
             })?;
         Ok(match second {
@@ -47,7 +47,8 @@ impl Ledger {
     }
 }
 
-/// Logs what a commit wrote, by names only: the contents are private, and so are the ids.
+/// Logs the names of what a commit wrote, with public ids in place of the ids, which are private,
+/// as the contents are.
 pub(super) fn log(batch: &Batch, attempt: u32) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;

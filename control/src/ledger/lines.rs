@@ -4,7 +4,8 @@ use crate::store::Partition;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// How many lines there are. Records that share a line wait for each other, which does no harm.
+/// How many lines there are. If two records share a line, their commands wait for each other, which
+/// does no harm.
 const LINES: usize = 64;
 
 /// First come, first served: tokio's mutex is fair.
@@ -17,12 +18,12 @@ impl Default for Lines {
 }
 
 impl Lines {
-    /// Returns whether somebody has this record's turn, or waits for it.
+    /// Returns whether any command is in this record's line.
     pub(super) fn has_one(&self, partition: Partition, record: &str) -> bool {
         self.of(partition, record).try_lock().is_err()
     }
 
-    /// Waits until those who came earlier for this record are done.
+    /// Waits until the commands that came earlier for this record are done.
     pub(super) async fn wait(&self, partition: Partition, record: &str) -> MutexGuard<'_, ()> {
         self.of(partition, record).lock().await
     }

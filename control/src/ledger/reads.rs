@@ -103,7 +103,7 @@ impl Ledger {
         self.set(partition, Read::Set { set, min: 0, max, limit, order }).await
     }
 
-    /// Loads the first members of each set in this order, at most `limit` of each.
+    /// Loads the first members of each set, in the order `order`: at most `limit` from each set.
     pub(crate) async fn first_of_each<M: From<String>>(
         &self,
         partition: Partition,
@@ -157,8 +157,8 @@ impl Ledger {
         found.ok_or_else(|| Error::Internal("the store answered nothing".to_owned()))
     }
 
-    /// Loads the lowest members of one set in each of these partitions: at most `limit` of each,
-    /// with scores in `scores`; see [`Store::gather`](store::Store::gather).
+    /// Loads the lowest members of one set in each of these partitions: at most `limit` from each
+    /// partition, with scores in `scores`; see [`Store::gather`](store::Store::gather).
     pub(crate) async fn gather<M: From<String>>(
         &self,
         set: &Set<M>,

@@ -1,8 +1,8 @@
 //! Reads that many callers ask for at the same time, sent once.
 //!
-//! Every call of a gateway reads its key afresh, and most calls look for an agent in the same few
-//! folders. A caller joins the read that is sent next, never one that is under way, so that its
-//! answer is read after it asked.
+//! Every call of a gateway reads the gateway's key afresh, and most calls look for an agent in the
+//! same few folders. A caller joins the read that is sent next, never one that is under way, so
+//! that what the caller gets was read after it asked.
 
 use crate::store::{Found, Partition, Read, Store, StoreError};
 use std::{
@@ -73,7 +73,7 @@ struct Caller<'a> {
 impl Drop for Caller<'_> {
     fn drop(&mut self) {
         let mut lines = lock(&self.reads.0);
-        // The map and this caller.
+        // Only the map and this caller hold the line.
         if Arc::strong_count(&self.line) == 2 {
             lines.remove(&self.what);
         }

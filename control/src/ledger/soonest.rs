@@ -1,8 +1,8 @@
 //! When something is next due in each partition, as far as this control knows: a sweep reads only
 //! the partitions in which something is due.
 //!
-//! A control knows what it has committed itself. What another control has made due, that control
-//! takes; if it died, the next look at all partitions finds the item.
+//! A control knows what it has committed itself. Every other control takes the items that it has
+//! made due; if one of them died, the next look at all partitions finds its items.
 
 use super::{Error, Ledger};
 use crate::{
@@ -84,7 +84,7 @@ impl Soonest {
 impl Ledger {
     /// Loads the items of a set that are due, lowest score first, at most `limit` of each
     /// partition. An item that a control made due less than [`LOOK_AT_ALL`] before it died may come
-    /// that much later.
+    /// up to [`LOOK_AT_ALL`] late.
     pub(crate) async fn due<M: From<String>>(
         &self,
         set: &Set<M>,

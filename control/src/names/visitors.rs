@@ -13,8 +13,8 @@ pub(crate) fn visit(token: &TokenId, day: Day, hash: &str) -> String {
     format!("visit:{token}:{}:{hash}", day.number())
 }
 
-/// Names the conversations of a visitor of a link for whom the site vouches, scored by the time
-/// when the visitor last wrote. `hash` is [`Identity::hash`](crate::identity::Identity::hash).
+/// Names the conversations that a visitor for whom the site vouches has on a link, scored by the
+/// time when the visitor last wrote. `hash` is [`Identity::hash`](crate::identity::Identity::hash).
 /// Written by `conversation.rs`, removed from by `turn/retention.rs`.
 pub(crate) fn conversations_of(token: &TokenId, hash: &str) -> Set<ConversationId> {
     Set::new(format!("visitor:{token}:{hash}"))

@@ -21,11 +21,11 @@ use tokio::{sync::mpsc, time::sleep};
 const ITEMS: usize = 3_000;
 /// How long control may take for all of them, and to notice the end of another tenant's lease.
 const BOUND: Duration = Duration::from_secs(1);
-/// How much longer that may take if each commit waits for a replica.
+/// How much longer control may take for the items if each commit waits for a replica.
 const VOUCHED: Duration = Duration::from_secs(1);
 
 /// Checks that the due items of one tenant hold up nobody else, and are soon gone. `partition` is
-/// the first tenant's.
+/// the partition of the tenant with the items.
 pub(super) async fn check(world: &World, history: &History, rng: &mut Rng, partition: Partition) {
     let quiet = tenant(partition, rng.bool());
     history.say(&format!("the lease of an agent of {quiet} is to end"));
@@ -66,7 +66,7 @@ pub(super) async fn check(world: &World, history: &History, rng: &mut Rng, parti
     later.abort();
 }
 
-/// Returns the name of a tenant whose partition is, or is not, this one.
+/// Returns the name of a tenant that is in this partition if `shares`, and in another one if not.
 fn tenant(partition: Partition, shares: bool) -> String {
     let names = (0..).map(|number| format!("quiet-{number}"));
     let is_right = |name: &String| {

@@ -32,7 +32,7 @@ const LAG: Duration = Duration::from_millis(150);
 /// How long the reader waits for a frame that is late.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Checks that frames which come faster than WAIT returns reach their reader without a growing lag.
+/// Sends frames faster than WAIT returns, and checks that the lag at their reader doesn't grow.
 pub(super) async fn check(world: &World, history: &History, rng: &mut Rng) {
     world.servers.set_distance(DISTANCE);
     history.say(&format!("{FRAMES} frames, one each {EVERY:?}, {DISTANCE:?} from the replica"));

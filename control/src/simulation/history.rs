@@ -35,10 +35,9 @@ pub(super) struct State {
     pub(super) cancelled: BTreeSet<String>,
     /// The conversations whose deletion was asked for.
     pub(super) deleted: BTreeSet<String>,
-    /// Those whose deletion has returned.
+    /// The conversations whose deletion has returned.
     pub(super) gone: BTreeSet<String>,
-    /// The conversations that were assigned to a folder, the folder, and the step of the
-    /// assignment.
+    /// The folder to which each conversation was assigned first, and the step of that assignment.
     pub(super) assigned: BTreeMap<String, (String, u64)>,
     pub(super) delivered: BTreeMap<(String, u32), Delivered>,
     /// The attempts that were handed off, and the folders that they were handed off to.
@@ -106,7 +105,7 @@ impl History {
         self.state().accepted.clone()
     }
 
-    /// Notes that a call of a link has returned, which began at this step.
+    /// Notes that a call on a link, which began at step `begun`, has returned.
     pub(super) fn call(&self, token: &str, did: Did, begun: u64) {
         let returned = self.step();
         let call = Call { did, begun, returned };
@@ -124,7 +123,7 @@ impl History {
         readers[reader].push(seq);
     }
 
-    /// Notes that an attempt was delivered. The same one can come to its session again.
+    /// Notes that an attempt was delivered. It can be delivered to the same session again.
     pub(super) fn deliver(&self, turn: &str, attempt: u32, delivered: Delivered) {
         let key = (turn.to_owned(), attempt);
         let before = self.state().delivered.insert(key, delivered.clone());

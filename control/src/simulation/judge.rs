@@ -52,8 +52,8 @@ pub(super) async fn is_settled(model: &Model, partitions: Partition, history: &H
     true
 }
 
-/// Notes every broken promise in the history. `budgets` has the turns that links take in a day, by
-/// their tokens and their ids.
+/// Notes every broken promise in the history. `budgets` has each link with a budget: its token, the
+/// token's id, and how many turns the link takes in a day.
 pub(super) async fn judge(
     model: &Model,
     partitions: Partition,
@@ -123,7 +123,8 @@ fn check_log(
     let said: Vec<_> = said.collect();
     let sent: Vec<_> = match first.delivery.as_str() {
         "" => messages.iter().map(|message| message.text.as_str()).collect(),
-        // The log doesn't have the content of a webhook, and each delivery is one message.
+        // The log doesn't have the content of a webhook's delivery, and each delivery is one
+        // message.
         _ => vec![""],
     };
     // The last message may have been taken even if its answer did not reach the visitor.
@@ -140,7 +141,7 @@ fn check_log(
         match frame.body {
             Body::User { .. } | Body::Rated { .. } | Body::Title { .. } => {}
             Body::TurnDone(_) => open = None,
-            // A turn is answered once the one before it has ended.
+            // A turn is answered only after the one before it has ended.
             _ if open.get_or_insert(&frame.turn) != &&frame.turn => {
                 history.breach(&format!("frame {seq} of {conversation} is out of turn"));
             }
@@ -200,8 +201,8 @@ fn check_deliveries(history: &History, model: &Model) {
     }
 }
 
-/// Checks that a turn that was handed off, or whose conversation was assigned before it was sent,
-/// was delivered only in the folder that it was given to.
+/// Checks that a turn that was handed off, or whose conversation was assigned before its message
+/// was sent, was delivered only in the folder that it was given to.
 fn check_folders(history: &History) {
     let (handed_off, delivered, assigned) = {
         let state = history.state();

@@ -29,7 +29,7 @@ pub(super) struct Call {
     pub(super) returned: u64,
 }
 
-/// Whether there is such an order, by the search of Wing and Gong.
+/// Whether the calls on one link are linearizable, by the search of Wing and Gong.
 pub(super) fn is_linearizable(calls: &[Call]) -> bool {
     let mut tried = HashSet::new();
     search(calls, vec![false; calls.len()], Link::Open, &mut tried)

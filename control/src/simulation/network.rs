@@ -19,7 +19,7 @@ use tokio::{
 /// How many bytes may be under way in each direction of a connection.
 const BUFFER: usize = 64 << 10;
 
-/// One chunk in this many is lost on a lossy connection, which ends it.
+/// One chunk in this many is lost on a lossy connection, and that ends the connection.
 const LOSS: u8 = 12;
 
 /// What happens on the connections to one host.
@@ -38,8 +38,8 @@ pub(super) enum Line {
 /// Serves a connection.
 type Serve = Arc<dyn Fn(DuplexStream) + Send + Sync>;
 
-/// The hosts that can be reached, by their numbers: the controls, and Redis by a number for each
-/// control, so that each control's way to it can fail.
+/// The hosts that can be reached, by their numbers: the controls, and Redis by one number for each
+/// control, so that the way of one control to Redis can fail alone.
 #[derive(Clone)]
 pub(super) struct Network(Arc<Mutex<State>>);
 
@@ -97,7 +97,7 @@ impl Network {
         }
     }
 
-    /// Freezes all connections to a host for good. New ones get no answer.
+    /// Freezes all connections to a host for good. New ones are refused.
     pub(super) fn abandon(&self, number: usize) {
         self.strand(number);
         let state = &mut *self.state();

@@ -169,7 +169,7 @@ impl Servers {
             "EVALSHA" if !self.state().has_script => Reply::Error("NOSCRIPT no such script"),
             "EVALSHA" => self.commit(call),
             "GET" => self.get(arg(1)).await,
-            // No record that is scanned has a lifetime.
+            // SCAN finds no records, so nobody asks for the lifetime of one.
             "PTTL" => Reply::Number(-1),
             "SCAN" => Reply::List(vec![bulk("0"), Reply::List(Vec::new())]),
             "PUBSUB" => {

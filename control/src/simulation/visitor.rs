@@ -25,7 +25,7 @@ use tonic_types::StatusExt as _;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a visitor waits for a new day, at most.
 const MIDNIGHT: Duration = Duration::from_secs(120);
-/// How many frames a reader takes before it says that it can take more.
+/// How many frames control may have sent that a reader has not taken yet.
 const CREDIT: u32 = 4;
 
 pub(super) struct Visitor {
@@ -44,7 +44,7 @@ impl Visitor {
         Some(Access { token: self.token.clone(), kind: TokenKind::Chat.into() })
     }
 
-    /// Sends all messages. Returns early if the link has ended.
+    /// Sends all messages. Returns early if the link has ended, or its budget is spent.
     pub(super) async fn run(mut self) {
         let mut conversation = String::new();
         for number in 0..self.messages {
@@ -79,7 +79,7 @@ impl Visitor {
         self.history.say(&format!("{} has sent all messages", self.name));
     }
 
-    /// Sends a message until control answers. `None`: the link has ended.
+    /// Sends a message until control takes it. `None`: the link has ended, or its budget is spent.
     async fn send(&mut self, conversation: &str, text: &str) -> Option<Accepted> {
         let request = PostMessageRequest {
             access: self.access(),

@@ -80,8 +80,8 @@ struct Running {
 }
 
 impl World {
-    /// Makes a world without controls. `replicas` must have what is acknowledged; the one replica
-    /// is at this `distance` from its primary.
+    /// Makes a world without controls. What is acknowledged must be on `replicas` replicas: 0 or 1.
+    /// The only replica is at this `distance` from its primary.
     pub(super) fn new(mut rng: Rng, history: History, replicas: usize, distance: Duration) -> Self {
         let _ = BEGUN.set(Instant::now());
         let flags = ["control", "--operator-key", OPERATOR_KEY, "--gateway-key", GATEWAY_KEY];

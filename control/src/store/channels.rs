@@ -32,7 +32,7 @@ impl Subscription {
         match self.0.recv().await {
             Ok(wake) => wake,
             Err(RecvError::Lagged(_)) => Wake::Gap,
-            // Senders live as long as the store, and the store outlives its watchers.
+            // A sender that has a watcher lives as long as the store, which outlives its watchers.
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }

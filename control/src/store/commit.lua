@@ -6,9 +6,10 @@
 -- This script is most of Redis's work for a message, so it makes few calls and few functions.
 --
 -- KEYS: the guarded records, then the buckets and counters, then all others.
--- ARGV: now, version, the numbers of guarded records and of buckets and counters, the records'
--- versions (empty: absent), then the other guards, the checks and the writes. Each of them is a
--- letter and its operands; a key is given by its index in KEYS. No letter stands for two kinds.
+-- ARGV: now, version, how many guarded records there are, how many buckets and counters, the
+-- versions of the records (empty: absent), then the other guards, the checks and the writes. Each
+-- guard, check and write is a letter and its operands; a key is given by its index in KEYS. No
+-- letter stands for two kinds.
 
 local call, floor, max, min = redis.call, math.floor, math.max, math.min
 local now, version = tonumber(ARGV[1]), ARGV[2]
@@ -76,7 +77,8 @@ while at <= last do
     buckets[#buckets + 1] = {bucket, full_at}
     at = at + 4
   elseif letter == 's' then
-    -- a sender's share of a bucket: count, how long each counts, limit, bucket, interval, burst
+    -- a sender's share of a bucket: what it has taken, how long until one of that is forgotten,
+    -- limit, bucket, interval, burst
     local taken, forget, most = key(1), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
     local interval, burst = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6])
     local left = now + burst * interval - used_until(4, burst * interval)
@@ -101,10 +103,10 @@ end
 
 local allowed = redis.acl_check_cmd or function() return true end
 local refused = nil -- a command that the user may not run
-local asked = false -- whether the right to ZADD was asked for
+local asked = false -- whether the right to run ZADD was checked
 local ahead = nil -- logs with entries that no record refers to
 
--- The seq of a log's entry, which begins with it.
+-- Returns the seq with which a log's entry begins.
 local function seq_of(entry)
   return tonumber(string.match(entry, '^%d+'))
 end

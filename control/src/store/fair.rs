@@ -11,11 +11,11 @@
 
 use super::Millis;
 
-/// How long a round is, in virtual time: so long that a score alone tells its round, as long as no
-/// member waits for a quarter of it (22 days).
+/// The length of a round, in virtual time. A score alone tells its round, provided that no member
+/// waits for more than a quarter of a round (22 days).
 pub(crate) const ROUND: Millis = 90 * 86_400_000;
-/// The number of the last round. All later members join it in order of arrival, so that no score
-/// reaches 2^53, above which Redis rounds scores.
+/// The number of the last round. All later members join it, too, so that no score reaches 2^53,
+/// above which scores in Redis are not exact.
 pub(crate) const LAST_ROUND: u64 = 1_000_000;
 
 /// The place of a new member in a queue.

@@ -40,7 +40,7 @@ pub(crate) struct StoreMetrics {
 impl StoreMetrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let round_trips = latencies();
-        let help = "Time of the store's answers";
+        let help = "How long the store took to answer";
         registry.register_with_unit("store_round_trip", help, Unit::Seconds, round_trips.clone());
         // Creates every series at the start: Prometheus's `rate` misses the first value of a series
         // that appears later.
@@ -50,10 +50,10 @@ impl StoreMetrics {
                 drop(failures.get_or_create(&Failure { operation, failure }));
             }
         }
-        let help = "Round trips that failed: unavailable, or without a known outcome";
+        let help = "Round trips that failed: not done (unavailable), or maybe done (unknown)";
         registry.register("store_failures", help, failures.clone());
         let conflicts = Counter::default();
-        let help = "Commits decided again because others changed what they read";
+        let help = "Commits in conflict, because other commits had changed what they read";
         registry.register("store_conflicts", help, conflicts.clone());
         Self { round_trips, failures, conflicts }
     }

@@ -29,7 +29,7 @@ pub(crate) struct Model {
     channels: Channels,
     begun_at: Millis,
     begun: Instant,
-    /// How many milliseconds the clock was set forward since then.
+    /// How many milliseconds the clock is ahead of the right time; negative if it is behind.
     set_by: AtomicI64,
 }
 
@@ -63,7 +63,7 @@ impl Model {
         self.set_by.store(wrong_by, Relaxed);
     }
 
-    /// Returns all records of a kind.
+    /// Returns all records of a kind, without the records that are parts of others (`#`).
     pub(crate) fn all<T: DeserializeOwned>(&self, kind: &str) -> Vec<T> {
         let state = self.state();
         let is_one = |name: &str| {
@@ -88,7 +88,7 @@ impl Model {
         members.len()
     }
 
-    /// Applies a batch. The caller delivers what it publishes.
+    /// Applies a batch. The caller delivers what the batch publishes.
     pub(crate) fn apply(&self, batch: &Batch) -> Commit {
         let (mut state, now) = (self.state(), self.now());
         state.records.retain(|_, (_, collect_at)| collect_at.is_none_or(|at| now <= at));
@@ -107,7 +107,7 @@ impl Store for Model {
     }
 
     fn now(&self) -> Millis {
-        // Rounded up, so that it is never behind the clock that said when it began.
+        // Rounded up, so that this clock is never behind the one that `begun_at` was read from.
         let now = self.begun_at + self.begun.elapsed().as_millis() as u64 + 1;
         now.saturating_add_signed(self.set_by.load(Relaxed))
     }

@@ -1,4 +1,5 @@
-//! The store in Redis: one Lua script commits, plain commands read, and sharded pub/sub wakes.
+//! The store in Redis: one Lua script commits, plain commands and a short script read, and sharded
+//! pub/sub wakes.
 //!
 //! A key is `<prefix>:{<partition>}:<name>`: the braces make a partition one Cluster slot. A record
 //! is a string: its version in 16 hexadecimal digits, a space, and its JSON. A log is a list; each
@@ -108,7 +109,7 @@ impl Redis {
         Ok(store)
     }
 
-    /// Refuses servers that evict any key when they are full.
+    /// Refuses servers that may evict any key when they are full.
     pub(crate) async fn must_not_evict(&self) -> anyhow::Result<()> {
         settings::must_not_evict(&self.servers).await
     }
@@ -140,7 +141,7 @@ impl Redis {
     }
 
     /// Reads, and reads once more if the connection was lost or another server has the state by
-    /// now. Only a command that fails shows that; the second attempt uses the new connection.
+    /// now. Only a failed command shows either; the second attempt uses the new connection.
     async fn ask<T: FromRedisValue>(
         &self,
         partition: Partition,

@@ -1,6 +1,6 @@
 //! The embedded store: one SQLite file, one writer thread, one process.
 //!
-//! The writer takes whatever batches wait and commits them in one transaction, so that many
+//! The writer takes the batches that wait and commits them in one transaction, so that many batches
 //! share one fsync (group commit). Readers have threads of their own and see what is committed.
 
 use super::channels::{self, Channels, Subscription};
@@ -68,7 +68,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const GROUP: usize = 256;
 const READERS: usize = 2;
 /// How much of the file the writer keeps in memory, at most: in KiB, which SQLite writes as a
-/// negative number. With SQLite's 2 MB it reads most pages again for every group.
+/// negative number. With SQLite's default of 2 MB, the writer reads most pages again for every
+/// group.
 const WRITER_CACHE: i32 = -(16 << 10);
 
 type Reply = oneshot::Sender<Result<Commit, String>>;
@@ -76,7 +77,7 @@ type Reply = oneshot::Sender<Result<Commit, String>>;
 /// A task for the writer.
 enum Task {
     Commit(Batch, Reply),
-    /// Moves all that is committed into the one file, and ends the writer.
+    /// Moves all that is committed into the store's file, and ends the writer.
     Close(oneshot::Sender<rusqlite::Result<()>>),
 }
 

@@ -10,11 +10,11 @@ use std::sync::{Mutex, PoisonError};
 
 /// A difference is corrected in this many times its own length: an hour in ten hours.
 const SLEW: i64 = 10;
-/// How far the difference may change before that is logged, in microseconds, and how large it may
-/// be before [`SteadyClock::hear`] returns it. Networks and drift cause less.
+/// The largest change of the difference that is not logged, and the largest difference that
+/// [`SteadyClock::hear`] doesn't return, in microseconds. Networks and drift cause less.
 const JUMP: i64 = 1_000_000;
-/// How long to wait between two corrections, in microseconds, at least. A correction is a tenth of
-/// that, which must not round to 0.
+/// The shortest time between two corrections, in microseconds. A correction is at most a tenth of
+/// the time since the one before, and that must not round to 0.
 const TICK: i64 = 1_000;
 
 /// The clock of the system's uptime, which nobody sets. On Linux it also counts while the system

@@ -192,7 +192,7 @@ async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
     let redis = server.open().await;
     server.clear();
     let model = Model::new(sqlite.now());
-    // The history begins at the real time, so that no record or bucket expires before its end.
+    // The history begins at the real time, so that no record or bucket expires before it ends.
     let mut state = State { now: sqlite.now(), ..State::default() };
     for (number, step) in (1..).zip(steps) {
         let batch = state.batch(number, step);

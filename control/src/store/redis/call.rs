@@ -150,14 +150,14 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Checks a right that doesn't depend on the key.
+    /// Adds a check of a right that doesn't depend on the key, unless the call has it already.
     fn check_right(&mut self, letter: &'static str, name: &'a str) {
         if self.checked.insert((letter, 0)) {
             self.operation(letter, name);
         }
     }
 
-    /// Checks a key, unless that was done before. More operands may follow.
+    /// Adds a check of a key, unless the call has it already. More operands may follow.
     fn check(&mut self, letter: &'static str, name: &'a str) -> Option<&mut Cmd> {
         let index = self.index(name);
         let is_new = self.checked.insert((letter, index));
@@ -211,7 +211,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Begins an operation on a key, given by its index in KEYS. Its operands follow.
+    /// Begins an operation on a key, which is given by its index in KEYS. More operands may follow.
     fn operation(&mut self, letter: &str, name: &'a str) -> &mut Cmd {
         let index = self.index(name);
         self.args.arg(letter).arg(index)

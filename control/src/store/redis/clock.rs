@@ -11,7 +11,8 @@ use tokio::time::sleep;
 
 /// How often to ask for the time.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The lifetime, after its last write, of the key that tells starting controls of a jump.
+/// The lifetime, after its last write, of the key from which a control that starts learns of a
+/// jump.
 const TOLD: Duration = Duration::from_secs(60);
 
 /// An estimate of the store's clock.

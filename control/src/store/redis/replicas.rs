@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long the key that a round writes lives. Replicas have half of this time to get the key;
+/// The lifetime of the key that a round writes. Replicas have half of this time to get the key;
 /// after that, the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -48,11 +48,12 @@ struct Rounds {
     queue: mpsc::Sender<Asked>,
 }
 
-/// Made before a commit, a read or a message that replicas must have: [`cover`](Self::cover) then
-/// waits for them.
+/// Made before a commit, a read or a message. [`cover`](Self::cover) then waits until the replicas
+/// have what was committed, read or published.
 pub(super) struct Voucher {
     rounds: Rounds,
-    /// Cancelled once the connection that sends WAIT is lost: a new one may lead to another primary.
+    /// Cancelled once the connection that sends WAIT is lost: a new one may lead to another
+    /// primary.
     lost: CancellationToken,
 }
 

@@ -15,7 +15,7 @@ pub(super) async fn remarks(server: &Server) -> Vec<String> {
     }
 }
 
-/// Refuses servers that evict any key when they are full.
+/// Refuses servers that may evict any key when they are full.
 pub(super) async fn must_not_evict(servers: &Servers) -> anyhow::Result<()> {
     for server in servers.all() {
         let mut connection = server.connection.clone();
@@ -23,7 +23,7 @@ pub(super) async fn must_not_evict(servers: &Servers) -> anyhow::Result<()> {
         let policy = memory.ok().and_then(|memory| memory.get::<String>("maxmemory_policy"));
         if let Some(policy) = policy.filter(|policy| policy.starts_with("allkeys-")) {
             anyhow::bail!(
-                "{} has maxmemory-policy {policy}, and evicts conversations, links and keys when it \
+                "{} has maxmemory-policy {policy}, so it evicts conversations, links and keys when it \
                  is full: set maxmemory-policy noeviction, or say --redis-may-evict if all of it \
                  may be lost",
                 server.address()
@@ -71,8 +71,8 @@ fn judge(settings: &HashMap<String, String>, replicas: usize) -> Vec<String> {
     }
     if replicas > 0 && is("min-replicas-to-write", "0") {
         remarks.push(
-            "a primary that is cut off goes on taking messages that will be lost, and revoked \
-             tokens: set min-replicas-to-write 1 and min-replicas-max-lag 10",
+            "a primary that is cut off goes on taking messages, which will be lost, and accepting \
+             revoked tokens: set min-replicas-to-write 1 and min-replicas-max-lag 10",
         );
     }
     remarks.into_iter().map(str::to_owned).collect()

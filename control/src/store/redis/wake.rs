@@ -144,7 +144,7 @@ impl Wakes {
             let wanted = wanted.or_insert(Wanted { partition, confirmed: None });
             address.as_ref().is_none_or(|address| wanted.is_confirmed_at(address))
         };
-        // A link that opens later subscribes to all that is wanted by then.
+        // A link that opens later subscribes to all channels that are wanted by then.
         let link = address.filter(|_| !is_confirmed).and_then(|address| {
             let links = lock(&self.links);
             let link = links.get(&address)?;

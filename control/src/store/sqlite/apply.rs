@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::collections::HashMap;
 
 /// Applies batches in one transaction, so that they share one fsync, and returns their outcomes, in
-/// order. If a batch fails, applies each in a transaction of its own, so that the others don't fail
-/// with it. (A savepoint for each batch would cost a tenth of the writer's time.)
+/// order. If a batch fails, applies each batch in a transaction of its own, so that the others
+/// don't fail, too. (A savepoint for each batch would cost a tenth of the writer's time.)
 pub(super) fn all(
     connection: &mut Connection,
     sizes: &mut Sizes,
@@ -101,8 +101,8 @@ fn one(connection: &Connection, sizes: &mut Sizes, batch: &Batch) -> rusqlite::R
     Ok(Commit::Applied)
 }
 
-/// Counts the members with a score below `limit`. They are few: in a set with such a guard, only
-/// members whose time is over have such scores.
+/// Counts the members with a score below `limit`, which is the `min` of a [`Guard::Fewer`]. They
+/// are few: in the sets that have a guard with a `min`, only members whose time is over are below.
 fn members_below(
     connection: &Connection,
     p: Partition,

@@ -17,8 +17,8 @@ pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
     ensure!(store.exists(), "there is no embedded store in {}", folder.display());
     ensure!(!file.exists(), "{} is there already", file.display());
     let partial = beside(file, ".partial");
-    // SQLite fills an empty file, which keeps its permissions. A file of an interrupted backup is
-    // not empty.
+    // SQLite writes only into an empty file, which keeps its permissions. The file that an
+    // interrupted backup has left is not empty.
     let _ = fs::remove_file(&partial);
     let copy = private(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -76,8 +76,8 @@ pub fn restore(file: &Path, folder: &Path) -> anyhow::Result<()> {
     keep(&partial, &store)
 }
 
-/// Gives a file in a data folder to the folder's owner, if that is somebody else: root restores
-/// into a service's folder, and the service must be able to write the file.
+/// Gives a file in a data folder to the folder's owner, if that is somebody else. When root
+/// restores into a service's folder, the service must be able to write the file.
 fn give_to_owner(file: &Path, folder: &Path) -> anyhow::Result<()> {
     let about = |path: &Path| {
         fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))

@@ -49,7 +49,7 @@ impl Log {
     }
 
     /// Moves the log into the file if the log is long. Doesn't wait for a reader that still needs
-    /// the log; then the log stays as long as it is.
+    /// the log: then the log isn't shortened.
     pub(super) fn tidy(&mut self, connection: &Connection) {
         let bytes = || fs::metadata(&self.path).map_or(0, |log| log.len());
         if bytes() < self.full_at {

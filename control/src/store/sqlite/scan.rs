@@ -4,8 +4,8 @@ use crate::store::{PAGE, Record, Scanned, sqlite::now};
 use rusqlite::{Connection, params};
 use std::time::Duration;
 
-/// Returns the next records after this partition and name whose kinds are in `kinds`, a JSON array;
-/// at most [`PAGE`].
+/// Returns the next records after this partition and name, at most [`PAGE`]. Their kinds are in
+/// `kinds`, a JSON array.
 pub(super) fn page(
     connection: &Connection,
     kinds: &str,

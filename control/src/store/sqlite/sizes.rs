@@ -34,7 +34,7 @@ impl Sizes {
         Ok(size)
     }
 
-    /// Notes that a member is about to be added, or gets another score.
+    /// Notes that a member is about to be added, or to get another score.
     pub(super) fn adding(
         &mut self,
         connection: &Connection,
