@@ -8,7 +8,8 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// An entry of the audit log: a change that somebody made.
+/// An entry of the audit log: a change that somebody made, a call that was refused, or a
+/// conversation that an operator has read.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) at: Time,
@@ -21,15 +22,15 @@ pub(crate) struct Entry {
     pub(crate) nonce: u64,
 }
 
-/// A change to note in the audit log.
+/// What to note in the audit log: mostly a change; see [`Entry`].
 pub(crate) struct Change<'a> {
-    /// The id of the key that made the change, or `control`.
+    /// The id of the key that did this, or `control`.
     pub(crate) actor: &'a str,
     /// For example `token.issue`.
     pub(crate) action: &'a str,
     /// The folder that the change belongs to; empty if it belongs to none.
     pub(crate) folder: &'a str,
-    /// The thing that was changed: its id, prefix or JID.
+    /// What this is about, by its id, prefix, folder or JID. For a refused call, the method.
     pub(crate) subject: &'a str,
     /// Details for people.
     pub(crate) detail: &'a str,

@@ -25,7 +25,7 @@ pub(crate) fn guard() -> Guard {
 /// Takes the fence out of the records of a conflict.
 ///
 /// # Errors
-/// The fence is another schema's.
+/// The fence has the version of another schema.
 pub(crate) fn check(conflict: &mut HashMap<String, Option<Record>>) -> Result<(), StoreError> {
     match conflict.remove(FENCE) {
         None => Ok(()),

@@ -127,7 +127,7 @@ pub(crate) struct TurnDone {
 }
 
 impl Body {
-    /// Returns the length of its text in bytes.
+    /// Returns the length of the body's text, in bytes.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::User { content, .. } | Self::Message { content, .. } => content.len(),

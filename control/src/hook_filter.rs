@@ -141,7 +141,7 @@ impl<'de> Visitor<'de> for Pointer<'_> {
         self.take("null")
     }
 
-    /// If several members have the same name, the last one counts, as in most languages.
+    /// If several members have the same name, the last one counts, as in most JSON parsers.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
         while let Some(name) = map.next_key::<String>()? {

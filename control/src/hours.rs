@@ -1,11 +1,11 @@
-//! A link's hours: the times in a week in which people expect an answer.
+//! A link's hours: the times in a week in which visitors can expect an answer.
 
 use crate::{refusal::Refusal, time::Time};
 use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 
 const MAX_CHARS: usize = 200;
 const DAYS: [&str; 7] = ["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"];
-/// The minutes of a day.
+/// How many minutes a day has.
 const DAY: i64 = 24 * 60;
 
 /// Hours such as `Mo-Fr 9-12, 13-17, Sa 10:00-12:30 Europe/Berlin`.

@@ -114,7 +114,7 @@ impl Identity {
         hex(&Sha256::digest(id)[..16])
     }
 
-    /// Returns how many bytes it takes in a turn.
+    /// Returns how many bytes the identity takes in a turn.
     pub(crate) fn size(&self) -> usize {
         let Self { id, name, email, page, claims } = self;
         [id, name, email, page, claims].map(String::len).iter().sum()
@@ -213,7 +213,7 @@ impl Page {
         Ok(())
     }
 
-    /// Returns how many bytes it takes in a turn.
+    /// Returns how many bytes the page takes in a turn.
     pub(crate) fn size(&self) -> usize {
         let Self { url, title, language, data } = self;
         let data = data.iter().map(|(name, value)| name.len() + value.len());

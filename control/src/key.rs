@@ -128,7 +128,7 @@ impl Caller {
     }
 
     /// Returns the folder that a request means: the folder that it names, which the key must reach,
-    /// or the key's own if it names none.
+    /// or the key's own folder if the request names none.
     pub(crate) fn folder(&self, named: &str) -> Result<FolderName, Refusal> {
         match (&self.role, named) {
             (Role::Agent { folder, .. }, "") => return Ok(folder.clone()),

@@ -190,7 +190,7 @@ pub struct ConnectionLimits {
     pub call_deadline: Duration,
 }
 
-/// How long a route may wait for a step of its escalation, or before giving up, at most.
+/// The longest time that a route may set for a step of its escalation, or for giving up.
 pub(crate) const LONGEST_ROUTE_WAIT: Duration = Duration::from_secs(7 * 86_400);
 
 /// How long the messages of a tenant may be kept by its own settings, at most.

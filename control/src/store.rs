@@ -1,8 +1,8 @@
 //! The interface of a store. A store knows nothing of what control keeps in it.
 //!
 //! A store has records, sorted sets, logs, rate buckets and counters, each in one *partition*. It
-//! can load records, sets and logs, and commit a batch: either every guard holds and every write is
-//! done, or nothing changes. Both backends pass the suite in `contract.rs`.
+//! can load records, sets, logs and counters, and commit a batch: either every guard holds and
+//! every write is done, or nothing changes. Both backends pass the suite in `contract.rs`.
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -79,7 +79,7 @@ pub(crate) struct Event {
     pub(crate) at: Time,
     pub(crate) folder: FolderName,
     pub(crate) token: TokenId,
-    /// The public ids of the conversation and, unless it is empty, of the turn.
+    /// The public ids of the conversation and, unless `turn` is empty, of the turn.
     pub(crate) conversation: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) turn: String,

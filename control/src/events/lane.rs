@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 /// How many events wait in a lane, at most: each change writes all their ids.
 const MOST: usize = 1_000;
 
-/// The events of a lane that wait, and when the first is sent.
+/// The events that wait in a lane, and when the first of them is sent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Lane {
     pub(super) events: Vec<EventId>,
-    /// When the first is sent; while it is being sent, when the attempt counts as lost. The score
-    /// in the outbox may differ from this.
+    /// When the first event is sent; while it is being sent, when the attempt counts as lost. The
+    /// score in the outbox may differ from this.
     pub(crate) at: Time,
     /// Names the attempt that is under way; 0 if none is.
     #[serde(default, skip_serializing_if = "is_zero")]

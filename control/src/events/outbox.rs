@@ -1,4 +1,4 @@
-//! The outbox: events come into it with the commit that makes them true, are taken to be sent, and
+//! The outbox: events come into it with the commit in which they happen, are taken to be sent, and
 //! leave it when they are delivered or parked.
 
 use super::{

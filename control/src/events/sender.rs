@@ -1,5 +1,5 @@
-//! Sends the events that wait in the outbox. Any control may; a lane's record keeps two from
-//! sending the same event at the same time.
+//! Sends the events that wait in the outbox. Any control may; a lane's record keeps two controls
+//! from sending the same event at the same time.
 
 use super::{
     event::Event,

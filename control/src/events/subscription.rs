@@ -109,7 +109,8 @@ pub(crate) fn delete(
     Ok(Some(subscription))
 }
 
-/// Deletes some events of a deleted subscription. Its due item stays until none is left.
+/// Deletes some events of a deleted subscription. The subscription's due item stays until no event
+/// is left.
 pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &SubscriptionId) -> Decision<()> {
     let mut is_done = true;
     for set in [names::waiting_events(id), names::parked_events(id)] {
@@ -128,7 +129,7 @@ pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &SubscriptionId) -> Decision<()> {
     Ok(())
 }
 
-/// Lets a paused subscription go on. Returns it.
+/// Lets a paused subscription go on. Returns the subscription.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] if there is no such subscription.

@@ -1,5 +1,5 @@
-//! Which URLs events may be posted to. Whoever subscribes a URL makes control send requests from
-//! inside the operator's network, so its host must have a public address.
+//! Which URLs events may be posted to. A subscription makes control send requests from inside the
+//! operator's network, so the host of its URL must have a public address.
 
 use crate::refusal::Refusal;
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -91,16 +91,18 @@ impl Targets {
     pub(super) fn parse(self, text: &str) -> Result<Url, Refusal> {
         let wrong = |why: &str| Refusal::Invalid(format!("the URL of a subscription {why}"));
         if text.chars().count() > MAX_URL {
-            return Err(wrong(&format!("must have at most {MAX_URL} characters")));
+            return Err(wrong(&format!("has at most {MAX_URL} characters")));
         }
-        let url: Url = text.parse().map_err(|_| wrong("must be like https://acme.com/events"))?;
+        let url: Url = text
+            .parse()
+            .map_err(|_| wrong("looks like https://acme.com/events: this is no URL"))?;
         match url.scheme() {
             "https" => {}
             "http" if self.private => {}
-            _ => return Err(wrong("must begin with https://")),
+            _ => return Err(wrong("begins with https://")),
         }
         if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-            return Err(wrong("must not have a user name, a password or a fragment"));
+            return Err(wrong("has no user name, password or fragment"));
         }
         let host = url.host_str().unwrap_or_default();
         if let Ok(address) = host.trim_matches(['[', ']']).parse()

@@ -42,7 +42,7 @@ pub(crate) fn secret(random: [u8; 32]) -> String {
     format!("{SECRET_PREFIX}{}", BASE64.encode(random))
 }
 
-/// Returns the headers that name and sign a body; `None` if `secret` isn't one.
+/// Returns the headers that name and sign a body; `None` if `secret` isn't a subscription's secret.
 pub(super) fn headers(
     secret: &[u8],
     id: &str,

@@ -60,7 +60,7 @@ impl From<Algorithm> for jsonwebtoken::Algorithm {
 }
 
 impl Algorithm {
-    /// Returns its name in the header of a JWT.
+    /// Returns the algorithm's name in the header of a JWT.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Hmac => "HS256",
@@ -128,7 +128,8 @@ impl KeyText {
     pub(super) fn decoding_key(&self) -> &DecodingKey {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(|| {
-            // An error means that there is one already, which only this function installs.
+            // An error means that a provider is installed already, and only this function installs
+            // one.
             let _ = PROVIDER.install_default();
         });
         &self.key

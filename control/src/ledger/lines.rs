@@ -1,4 +1,5 @@
-//! Lines of commands that change one record, so that each gets its turn however many there are.
+//! Lines of commands that change one record, so that each command gets its turn, however many there
+//! are.
 
 use crate::store::Partition;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -46,7 +46,7 @@ impl Ledger {
         parse(&read, self.load_one(partition, read.clone()).await?)
     }
 
-    /// Loads counters, in the order of their names.
+    /// Loads counters, in the order of `names`.
     pub(crate) async fn counts(
         &self,
         partition: Partition,

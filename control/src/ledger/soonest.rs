@@ -82,7 +82,7 @@ impl Soonest {
 }
 
 impl Ledger {
-    /// Loads the items of a set that are due, lowest score first, at most `limit` of each
+    /// Loads the items of a set that are due, lowest score first, at most `limit` from each
     /// partition. An item that a control made due less than [`LOOK_AT_ALL`] before it died may come
     /// up to [`LOOK_AT_ALL`] late.
     pub(crate) async fn due<M: From<String>>(

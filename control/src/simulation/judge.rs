@@ -32,7 +32,8 @@ fn kept(history: &History) -> Vec<Accepted> {
     accepted.filter(|accepted| !deleted.contains(&accepted.conversation)).collect()
 }
 
-/// Whether every message that was taken has been answered, and every reader has had all frames.
+/// Whether every message that was taken has been answered, and every reader has had all frames,
+/// except those of revoked links.
 pub(super) async fn is_settled(model: &Model, partitions: Partition, history: &History) -> bool {
     for accepted in kept(history) {
         let frames = frames(model, partition(partitions), &accepted.conversation).await;

@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// A difference is corrected in this many times its own length: an hour in ten hours.
 const SLEW: i64 = 10;
-/// The largest change of the difference that is not logged, and the largest difference that
-/// [`SteadyClock::hear`] doesn't return, in microseconds. Networks and drift cause less.
+/// If the difference changes by more than this, in microseconds, that is logged. If it is larger
+/// than this, [`SteadyClock::hear`] returns it. Networks and drift cause less.
 const JUMP: i64 = 1_000_000;
 /// The shortest time between two corrections, in microseconds. A correction is at most a tenth of
 /// the time since the one before, and that must not round to 0.

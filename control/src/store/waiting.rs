@@ -4,7 +4,8 @@ use super::{StoreError, redis::errors};
 use std::{sync::Mutex, sync::PoisonError, time::Duration};
 use tokio::time::{error::Elapsed, sleep};
 
-/// How long to wait before the second attempt. Each later wait is twice as long as the one before.
+/// How long to wait before the second attempt. Each later wait is twice as long as the one before,
+/// up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// How long to wait before an attempt, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

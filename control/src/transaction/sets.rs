@@ -49,7 +49,7 @@ impl Tx<'_> {
         let appended: Vec<_> = appended.collect();
         let first = appended.first().map_or(u64::MAX, |(seq, _)| *seq);
         if first <= after + 1 {
-            // Nothing that is stored comes after `after`.
+            // The first appended entry replaces all stored entries that come after `after`.
             return Ok(appended.into_iter().filter(|(seq, _)| *seq > after).collect());
         }
         match self.known(Read::Log { log: log.to_owned(), after, limit: u32::MAX })? {

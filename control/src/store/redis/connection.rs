@@ -28,8 +28,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often to check that a connection is alive.
 const BEAT: Duration = Duration::from_millis(500);
-/// How long the answer may take before a second connection is opened. Short enough, together with
-/// `BEAT`, for a silent connection to be replaced within 2 s.
+/// How long the answer to that check may take before a second connection is opened. Short enough,
+/// together with `BEAT`, for a silent connection to be replaced within 2 s.
 const LATE: Duration = Duration::from_millis(750);
 /// How long the first connection still has to answer when the second one is open.
 const LAST_CALL: Duration = Duration::from_millis(50);
@@ -54,7 +54,7 @@ pub(super) enum Role {
     Primary,
 }
 
-/// Takes a message that a server pushes, without waiting.
+/// Takes, without waiting, a message that a server pushes.
 pub(super) type Pushes = Box<dyn Fn(PushInfo) -> Result<(), TrySendError<PushInfo>> + Send + Sync>;
 
 /// A connection that replaces itself. Clones share it.

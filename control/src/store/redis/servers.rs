@@ -97,7 +97,8 @@ impl Map {
 }
 
 impl Servers {
-    /// Finds the servers, and looks them up again whenever that is asked for.
+    /// Finds the servers, and looks them up again: every [`RECHECK`], and whenever somebody asks
+    /// for it.
     pub(super) async fn find(source: Source) -> anyhow::Result<Arc<Self>> {
         let servers = Arc::new(Self {
             source,
