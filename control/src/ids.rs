@@ -92,7 +92,7 @@ macro_rules! partitioned_ids {
                 partitions: Partition,
             ) -> Result<(Self, Partition), Refusal> {
                 let id = Self(text.to_owned());
-                let why = concat!($what, "'s id begins with ", $prefix);
+                let why = concat!("that is not ", $what, "'s id, such as ", $prefix, "…");
                 let partition = id.partition(partitions).ok_or_else(|| Refusal::invalid(why))?;
                 Ok((id, partition))
             }
@@ -120,7 +120,7 @@ impl KeyId {
     /// [`Refusal::Invalid`] if this can't be a key's id.
     pub(crate) fn another_secret(&self, random: [u8; 32]) -> Result<Secret, Refusal> {
         let secret = Secret::mint_another(KEY_PREFIX, "key_", &self.0, random);
-        secret.ok_or_else(|| Refusal::invalid("a key's id begins with key_"))
+        secret.ok_or_else(|| Refusal::invalid("that is not a key's id, such as key_…"))
     }
 }
 

@@ -18,7 +18,7 @@ pub struct SealOptions {
         allow_hyphen_values = true
     )]
     pub seal_key: Option<String>,
-    /// File with that key, in place of --seal-key, which shows in `ps`.
+    /// File with the key that encrypts secrets, in place of --seal-key, which shows in `ps`.
     #[arg(long, help_heading = "Store", env = "ARIZUKO_SEAL_KEY_FILE", value_name = "FILE")]
     pub seal_key_file: Option<PathBuf>,
 }

@@ -8,9 +8,10 @@ use tonic::codegen::http::Uri;
 /// Which Redis keeps the state, and how. Without Redis, the embedded store keeps the state.
 #[derive(clap::Args, Clone)]
 pub struct StoreOptions {
-    /// Redis to keep the state in: redis://host:6379/, redis-sentinel://host:26379,host:26379/name
-    /// or redis-cluster://host:6379,host:6379; unix:///path. Over TLS each begins with rediss.
-    /// Sentinels with a password: redis-sentinel://…/name?sentinel_password=….
+    /// Redis to keep the state in: redis://host:6379/, unix:///path,
+    /// redis-sentinel://host:26379,host:26379/name or redis-cluster://host:6379,host:6379. Over
+    /// TLS, rediss takes the place of redis. Sentinels with a password:
+    /// redis-sentinel://…/name?sentinel_password=….
     #[arg(
         long,
         help_heading = "Store",
@@ -32,7 +33,7 @@ pub struct StoreOptions {
     #[arg(long, help_heading = "Store", env = "ARIZUKO_REDIS_PREFIX", default_value = "arizuko")]
     pub redis_prefix: String,
     /// Name of the deployment. A Redis prefix belongs to the deployment that used it
-    /// first. The default is the public URL, unless that is this machine's.
+    /// first. The default is the public URL, unless its host is this machine.
     #[arg(long, help_heading = "Store", env = "ARIZUKO_DEPLOYMENT", value_name = "NAME")]
     pub deployment: Option<String>,
     /// Which servers must have a commit before anybody is told of it: `primary`; `replica`: one
