@@ -40,7 +40,8 @@ mod wire;
 
 /// The largest request that posts a message, in bytes: a webhook's body with its headers.
 const POST_BYTES: usize = 17 << 20;
-/// The largest message of the calls that carry many frames, routes or other calls, in bytes.
+/// The largest protobuf message, in bytes, of the calls that carry frames, an agent's own message,
+/// many routes, or other calls.
 const LONG_BYTES: usize = 4 << 20;
 /// The largest request of any other call, in bytes: a link with the longest options fits.
 const REQUEST_BYTES: usize = 256 << 10;
@@ -102,7 +103,7 @@ pub(crate) fn service(
     let events = EventServiceServer::new(service.clone()).accept_compressed(Gzip);
     let folders = FolderServiceServer::new(service.clone()).accept_compressed(Gzip);
     let health = health.accept_compressed(Gzip);
-    // Some clients, grpcio among them, still use the older version.
+    // Some clients, grpcio among them, still use the older version of reflection.
     let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
     let (v1, v1alpha) = (v1.accept_compressed(Gzip), v1alpha.accept_compressed(Gzip));
     let services = Routes::default()

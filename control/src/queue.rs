@@ -1,4 +1,4 @@
-//! The queues of folders: the turns that wait for the folder's agents, in fair order.
+//! The queue of each folder: the turns that wait for the folder's agents, in fair order.
 
 use crate::{
     jid::FolderName,
@@ -19,13 +19,13 @@ pub(crate) struct Backlog {
     pub(crate) since: Time,
 }
 
-/// Queues a turn for its folder. Each round has one turn, at most, of each network of a link's
-/// visitors, and one of each webhook.
+/// Queues a turn for its folder. Each round has at most one turn from each network of a link's
+/// visitors, and at most one of each webhook.
 pub(crate) fn enter(tx: &mut Tx<'_>, turn: &Turn) {
     enqueue(tx, turn, Some(flow(&turn.origin)));
 }
 
-/// Queues a turn that has been in a queue before, in the current round.
+/// Queues a turn in the current round, because it has been in a queue before.
 pub(crate) fn enter_again(tx: &mut Tx<'_>, turn: &Turn) {
     enqueue(tx, turn, None);
 }
@@ -38,7 +38,7 @@ fn enqueue(tx: &mut Tx<'_>, turn: &Turn, flow: Option<Flow>) {
 }
 
 /// Returns a turn's flow. All turns from one network to one link are a flow, whatever their
-/// conversations. All turns of a link without a known visitor, such as all turns of a webhook, are
+/// conversations. The link's turns that have no known visitor, such as all turns of a webhook, are
 /// another flow. The link is the group.
 fn flow(origin: &Origin) -> Flow {
     let group = origin.token.to_string();

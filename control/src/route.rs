@@ -87,9 +87,9 @@ pub(crate) struct Route {
     pub(crate) only: Option<Reach>,
 }
 
-/// A folder and, if `below`, the folders below it. A prefix alone doesn't tell whose JIDs it
-/// covers: the JIDs of the folder `acme/eng`'s webhooks begin with `hook:acme/eng`, and so do those
-/// of the folder `acme` with the source `eng`.
+/// A folder and, if `below`, the folders below it. A prefix alone doesn't tell which folder's JIDs
+/// it covers: `hook:acme/eng` begins the JIDs of all webhooks of the folder `acme/eng`, and also
+/// those of the webhooks of the folder `acme` that have the source `eng`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reach {
     pub(crate) folder: FolderName,
@@ -282,8 +282,8 @@ impl Record for Index {
     }
 }
 
-/// Stores an empty index if there is none: every message reads it, and only a record that exists
-/// can be remembered.
+/// Stores an empty index if there is none: every message reads the index, and control can remember
+/// only a record that exists.
 pub(crate) fn ensure_index(tx: &mut Tx<'_>, root: &str) -> Decision<()> {
     if tx.get::<Index>(root)?.is_none() {
         tx.put(root, &Index::default())?;

@@ -1,4 +1,4 @@
-//! Reads what calls carry: their caller, the secret in a URL, ids, a folder to view.
+//! Reads what a call carries: its caller, the secret in a URL, ids, and the folder to view.
 
 use super::Service;
 use crate::{

@@ -154,14 +154,14 @@ impl Service {
         Ok(folders)
     }
 
-    /// Returns how many messages were dropped, by JID.
+    /// Returns how many messages were dropped for each JID.
     async fn dropped(&self) -> Result<Vec<v1::DroppedMessages>, Error> {
         let mut dropped = Vec::new();
         for (partition, jids) in self.control.gathered(&names::dropped_jids()).await? {
             let ids = jids.iter().map(String::as_str);
             let counts = self.control.ledger.records::<Dropped>(partition, ids).await?;
-            // A count expires some time after its JID's last dropped message; the set's member
-            // stays.
+            // A count expires some time after its JID's last dropped message, but the JID stays in
+            // the set.
             dropped.extend(jids.into_iter().zip(counts).filter_map(|(jid, count)| {
                 let messages = count?.messages;
                 Some(v1::DroppedMessages { jid, messages })
@@ -208,7 +208,7 @@ async fn forward(
             && let Ok(event) = serde_json::from_slice::<Event>(&line)
             && in_view(&event.folder, view.as_ref())
         {
-            // If the reader's backlog is full, it misses the event.
+            // If the backlog is full, the reader misses the event.
             let _ = events.try_send(Ok(wire_event(event)));
         }
     }

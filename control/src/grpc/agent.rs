@@ -38,7 +38,7 @@ mod stream;
 pub(super) mod worker;
 mod workers;
 
-/// How many messages ReadConversation returns by default.
+/// How many messages ReadConversation returns, and FollowConversation begins with, by default.
 const DEFAULT_MESSAGES: u32 = 50;
 
 #[tonic::async_trait]

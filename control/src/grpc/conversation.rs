@@ -146,7 +146,7 @@ impl v1::conversation_service_server::ConversationService for Service {
         if !request.conversation_id.is_empty() {
             let is_selecting = !request.folder.is_empty() || !request.jid.is_empty();
             if is_selecting || until.is_some() || !request.page_token.is_empty() {
-                return Err(Refusal::invalid("name one conversation, or select some").into());
+                return Err(Refusal::invalid("conversation_id goes with no other field").into());
             }
             let id = &request.conversation_id;
             let (partition, seen) = find::conversation(&self.control, &caller, id).await?;
@@ -199,8 +199,9 @@ impl Service {
         self.note_by_operator(&wanted.caller, wanted.partition, &change).await
     }
 
-    /// Selects the conversations of the folder that a request names, and of the JID if it names
-    /// one. Operators and viewers can name a JID without a folder.
+    /// Selects the conversations of the folder that a request names; only those of a JID, if the
+    /// request names one, too. Without a folder, an agent's request means its key's folder, and an
+    /// operator's or a viewer's request means the tenant of the JID.
     fn selected(&self, caller: &Caller, folder: &str, jid: String) -> Result<Wanted, Refusal> {
         let jid = (!jid.is_empty()).then_some(jid);
         let root = jid.as_deref().map(jid::root).transpose()?;

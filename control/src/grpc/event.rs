@@ -14,7 +14,7 @@ use arizuko_proto::v1;
 use std::collections::BTreeMap;
 use tonic::{Request, Response, Status};
 
-/// How many events one commit replays, and how many a call may name.
+/// How many events one commit replays, and how many one call may name, at most.
 const REPLAYED_AT_ONCE: usize = 100;
 
 #[tonic::async_trait]
@@ -100,7 +100,8 @@ impl v1::event_service_server::EventService for Service {
             true => names::parked_events(&id),
             false => names::waiting_events(&id),
         };
-        // Only the ids are read of all events; the page needs them in the order of their places.
+        // Reads the ids of all events from that time on, to sort them by place. Only the page's own
+        // events are read in full.
         let from = request.page_token.split('-').next().and_then(|at| at.parse().ok());
         let from = from.unwrap_or_default();
         let members = ledger.members(partition, &set, from..=u64::MAX, u32::MAX).await?;

@@ -27,7 +27,7 @@ use tonic::{
 use tower::{Layer, Service};
 
 /// The beginning of our services' paths. Health and reflection need no key. But if their caller
-/// sends one, it is checked: a gateway's health check also tells whether its key works.
+/// sends one, it is checked, so that a gateway's health check also says whether its key works.
 const KEYED: &str = "/arizuko.";
 
 #[derive(Clone)]

@@ -58,7 +58,8 @@ where
         let answering = self.inner.call(request);
         let observed = async move {
             let response = answering.await?;
-            // A refusal has its status in the headers. Streams count their own later failures.
+            // A refusal has its status in the headers. A stream that fails later counts as a
+            // success here.
             let status = Status::from_header_map(response.headers());
             record(&metrics, method, status.as_ref(), begun);
             Ok(response)

@@ -138,7 +138,7 @@ impl Service {
         Ok(roots.collect::<Result<_, _>>()?)
     }
 
-    /// Returns the folders that some routes name and that no agent is attached to.
+    /// Returns the folders that these routes name and that no agent is attached to.
     async fn unattended(&self, routes: impl IntoIterator<Item = &Route>) -> Vec<String> {
         let named: BTreeSet<&str> =
             routes.into_iter().flat_map(Route::folders).map(FolderName::as_str).collect();

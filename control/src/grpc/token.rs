@@ -138,7 +138,7 @@ impl v1::token_service_server::TokenService for Service {
             Some(Target::Jid(jid)) => self.tokens_on(&jid).await?,
             Some(Target::TokenId(id)) => self.token_with(&id)?,
             Some(Target::IssuedBy(key)) => self.control.issued_by(&key.into()).await?,
-            None => return Err(Refusal::invalid("name a JID, a token's id or a key's").into()),
+            None => return Err(Refusal::invalid("name a JID, or the id of a token or key").into()),
         };
         let revoked = if request.dry_run {
             self.revocable(&caller, found).await?
@@ -187,7 +187,7 @@ impl v1::token_service_server::TokenService for Service {
 }
 
 impl Service {
-    /// Issues a token; returns its secret as well.
+    /// Issues a token, and returns it with its secret.
     async fn issue(
         &self,
         caller: &Caller,
@@ -276,7 +276,7 @@ impl Service {
     fn end_turns(&self, partition: Partition, tokens: Vec<TokenId>) {
         let control = self.control.clone();
         let ending = async move {
-            // If this fails, the due items do it.
+            // If this fails, the tokens' due items cancel the turns later.
             if let Err(error) = due::end_turns(&control, partition, &tokens).await {
                 tracing::warn!(%error, "cannot cancel the turns of revoked tokens yet");
             }
@@ -289,7 +289,7 @@ fn unless_empty(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The properties of a token that a caller wants to issue.
+/// The properties of a token that a caller wants to issue or edit.
 struct Properties {
     options: Options,
     lifetime: Option<Duration>,

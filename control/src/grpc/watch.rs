@@ -43,7 +43,7 @@ pub(super) async fn serve(
     Ok(ReceiverStream::new(stream))
 }
 
-/// Gathers events into messages: one message with many small events costs a fraction of a message
+/// Gathers events into messages: one message with many small events costs far less than a message
 /// for each.
 async fn send_batches(
     mut pending: mpsc::Receiver<WatchEvent>,

@@ -17,8 +17,8 @@ impl Step {
 }
 
 /// Refuses steps of the route's own escalation that can't happen: a step that is due no later than
-/// the one before it, and one that is due only when the route, or that of a shorter prefix, gives
-/// up.
+/// the step before it, and a step that is not due before the route, or the route of a shorter
+/// prefix, gives up.
 pub(super) fn check(tx: &mut Tx<'_>, route: &Route) -> Decision<()> {
     let steps = route.escalation.as_deref().unwrap_or_default();
     let refuse = |number: usize, why: String| -> Decision<()> {
@@ -54,7 +54,7 @@ fn end(tx: &mut Tx<'_>, route: &Route) -> Decision<Option<(String, Duration)>> {
     let shorter: Vec<&str> = beginnings(&route.prefix).skip(1).collect();
     tx.expect(shorter.iter().map(|prefix| Route::name(prefix)))?;
     for prefix in shorter {
-        // A route for some tokens only may not apply to the tokens of this one.
+        // A route that is limited to some tokens might not apply to the tokens of this one.
         if let Some(Route { give_up: Some(give_up), only: None, .. }) = tx.get::<Route>(prefix)? {
             return Ok(Some((prefix.to_owned(), give_up.after)));
         }

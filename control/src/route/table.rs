@@ -1,4 +1,4 @@
-//! Lists and changes routes, as far as the caller's key may.
+//! Lists and changes routes, as far as the caller's key allows it.
 
 use super::{Field, Index, Reach, Route, steps};
 use crate::{
@@ -19,7 +19,7 @@ pub(crate) struct RouteChange {
     pub(crate) after: Option<Route>,
 }
 
-/// Sets a prefix's route, or only `fields` of it if there are any. Returns the new route.
+/// Sets a prefix's route; only these `fields` of it, if there are any. Returns the new route.
 pub(crate) fn set(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -233,7 +233,7 @@ impl Table {
     }
 }
 
-/// Whether a path of segments is a folder's, or lies below the folder.
+/// Whether a path of segments is the path of a folder, or lies below it.
 fn within(path: &str, folder: &FolderName) -> bool {
     let rest = path.strip_prefix(folder.as_str());
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -36,12 +36,12 @@ impl FromStr for Place {
             Some(Self { millis: millis.parse().ok()?, nonce: nonce.parse().ok()? })
         };
         let place = text.split_once('-').and_then(parse);
-        place.ok_or_else(|| Refusal::invalid("the page token is not one of this call's"))
+        place.ok_or_else(|| Refusal::invalid("the page token is not from an earlier answer"))
     }
 }
 
-/// Returns the newest entries before a place, at most `limit`, the oldest first. Also returns the
-/// place before which the next page begins, if there are older entries.
+/// Returns the newest entries before a place, at most `limit`, sorted with the oldest first. Also
+/// returns the place that the entries of the next page come before, if there are older entries.
 pub(super) async fn page(
     control: &Control,
     view: Option<&FolderName>,

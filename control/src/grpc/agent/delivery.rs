@@ -14,8 +14,8 @@ use crate::{
 use arizuko_proto::v1;
 use tokio::try_join;
 
-/// How many bytes of earlier agents' messages a Turn carries, at most. `docs/agents.md` tells
-/// agents how large a Turn can be.
+/// How many bytes the messages in a Turn's `said` have together, at most: what earlier agents and
+/// people wrote. `docs/agents.md` says how large a Turn can be.
 const SAID_BYTES: usize = 768 << 10;
 /// How many bytes of observed messages a Turn has at most. If the newest message alone is larger,
 /// the Turn has only that one.
@@ -90,7 +90,8 @@ async fn read_said(
     partition: Partition,
     turn: &Turn,
 ) -> Result<Vec<v1::Message>, Error> {
-    // Handoffs and escalations can come before the first attempt, and lead to it.
+    // Before a first attempt, somebody can have written only if the turn was handed off or
+    // escalated.
     if turn.attempt == 1 && turn.place.handoff.is_none() {
         return Ok(Vec::new());
     }

@@ -126,7 +126,7 @@ impl Follower {
         }
     }
 
-    /// Sends the frames after a seq, and returns the last one's.
+    /// Sends the frames after a seq, and returns the seq of the last frame that was sent.
     async fn send_frames(&self, mut seq: u64, sender: &Sender) -> Result<u64, Error> {
         loop {
             // Reads a page only once there is room to send it.

@@ -13,9 +13,10 @@ use crate::{
 use arizuko_proto::v1;
 use tokio::try_join;
 
-/// How many earlier messages one Turn, or one answer of ReadConversation, carries, at most.
+/// How many messages of a conversation one Turn, one answer of ReadConversation, or the first
+/// answer of FollowConversation carries, at most.
 pub(super) const MAX_MESSAGES: u32 = 200;
-/// How many bytes these messages have, at most.
+/// How many bytes these messages have together, at most.
 const MAX_BYTES: usize = 512 << 10;
 /// About how many bytes a message takes besides its text.
 pub(super) const AROUND: usize = 128;

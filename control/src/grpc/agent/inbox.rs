@@ -61,8 +61,8 @@ struct Holder {
 }
 
 impl Listed {
-    /// Returns the name of a conversation's holder, and the id of the turn that they hold; empty if
-    /// there is none.
+    /// Returns the name of a conversation's holder, and the id of the turn that they hold. Each is
+    /// empty if there is none.
     fn holder(&self, conversation: &ConversationId) -> (String, String) {
         let holder = self.holders.get(conversation);
         let turn = holder.and_then(|holder| holder.turn.as_ref());
@@ -78,7 +78,7 @@ impl InboxView {
         Ok(Self { folder, sent: None, wakes, recheck })
     }
 
-    /// Returns when the inbox may have changed, the first time at once.
+    /// Waits until the inbox may have changed. The first call returns at once.
     pub(super) async fn due(&mut self) {
         tokio::select! {
             _ = self.wakes.next() => {}

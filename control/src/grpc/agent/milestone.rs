@@ -45,8 +45,8 @@ impl Milestones {
         if spans.is_empty() && !is_first {
             return none;
         }
-        // This control remembers the turn if it claimed it, but not if the agent came from another
-        // control.
+        // This control remembers the turns that it claimed itself, but not those of an agent that
+        // came from another control.
         let turn = match control.ledger.hint(partition, &attempt.turn) {
             Some(turn) => Some(turn),
             None => control.ledger.record::<Turn>(partition, &attempt.turn).await.ok().flatten(),

@@ -13,8 +13,8 @@ const BACKLOG: usize = 64;
 /// How many bytes of responses may wait for one agent. A longer response waits alone.
 const BACKLOG_BYTES: u32 = 4 << 20;
 
-/// Sends responses to an agent. Sending to an agent that is gone does nothing: its stream of
-/// requests ends as well.
+/// Sends responses to an agent. Sending to an agent that is gone is no error: the end of its stream
+/// of requests tells control that it is gone.
 #[derive(Clone)]
 pub(super) struct Responses {
     waiting: mpsc::Sender<Waiting>,

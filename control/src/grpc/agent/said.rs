@@ -4,12 +4,13 @@ use arizuko_proto::v1::{AgentFrame, Append, Finish, agent_frame::Body, attach_re
 use std::time::Duration;
 use tokio::{sync::mpsc::Receiver, time::timeout};
 
-/// A commit with this many frames takes no further Append.
+/// A commit with this many frames takes no further Append, and no Finish.
 const FRAMES_PER_COMMIT: usize = 256;
-/// How long an Accept waits for what follows it: agents that answer at once save a commit.
+/// How long an Accept waits for what follows it, so that an agent that answers at once costs one
+/// commit less.
 const ACCEPT_WAITS: Duration = Duration::from_millis(10);
 
-/// An Accept, the frames after it, and the Finish after those; one of them at least.
+/// An Accept, the frames after it, and the Finish after the frames: at least one of the three.
 #[derive(Default)]
 pub(super) struct Said {
     pub(super) accept: bool,

@@ -383,7 +383,7 @@ impl AttachStream {
     }
 }
 
-/// Returns when a person's inbox may have changed; never without an inbox.
+/// Waits until a person's inbox may have changed; forever if there is no inbox.
 async fn inbox_due(inbox: &mut Option<InboxView>) {
     match inbox {
         Some(inbox) => inbox.due().await,

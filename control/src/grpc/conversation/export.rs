@@ -47,8 +47,8 @@ pub(super) async fn start(
     Ok(ReceiverStream::new(stream))
 }
 
-/// Sends the turns of the wanted conversations. Those that were inactive for longest come first; a
-/// conversation that is active meanwhile comes again at the end, so that nothing is missed.
+/// Sends the turns of the wanted conversations. The conversations that were inactive for longest
+/// come first; one that is active meanwhile comes again at the end, so that nothing is missed.
 async fn run(control: &Control, wanted: &Wanted, lines: &mpsc::Sender<Line>) -> Result<(), Error> {
     let mut walk =
         Walk { at: wanted.since.unwrap_or_default().as_millis(), passed: HashSet::new() };

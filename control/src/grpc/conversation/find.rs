@@ -54,7 +54,8 @@ pub(super) async fn turn(
 }
 
 /// Finds the record that a public id names; `None` also for a public id of another kind. The id
-/// does not tell its tenant, so an operator's search asks every partition.
+/// does not say which tenant the record belongs to, so an operator's or a viewer's search asks
+/// every partition.
 async fn find<T: Record>(
     control: &Control,
     caller: &Caller,

@@ -12,9 +12,9 @@ use crate::{
 };
 use arizuko_proto::v1::{self, ConversationStatus};
 
-/// How many conversations a page reads from the store at first. If the read stops within a
-/// millisecond, the page leaves that millisecond's conversations to the next page; if none would be
-/// left, it reads twice as many.
+/// How many conversations a page reads from the store at first. If there are more, the page leaves
+/// those of the last millisecond that it read to the next page; if it would then have none itself,
+/// it reads twice as many.
 const LOOKED_AT: u32 = 500;
 /// How many conversations are read at a time.
 const AT_ONCE: usize = 50;
@@ -31,12 +31,13 @@ pub(super) struct Wanted {
     pub(super) until: Option<Time>,
     pub(super) status: ConversationStatus,
     pub(super) kind: Option<Kind>,
-    /// Words that one message must have, in lower case.
+    /// Words in lower case. One message, or what the site says of the visitor, must have all of
+    /// them.
     pub(super) words: Vec<String>,
 }
 
 impl Wanted {
-    /// Selects all conversations of a folder that the caller reaches.
+    /// Selects all conversations of a folder, as far as the caller may read them.
     pub(super) fn all_of(partition: Partition, caller: &Caller, folder: FolderName) -> Self {
         Self {
             partition,
@@ -153,8 +154,8 @@ impl Members {
             let lowest = found.last().map_or(0, |(_, millis)| *millis);
             let is_whole = found.len() < limit as usize;
             // The store does not order conversations of one millisecond. If the read stopped at its
-            // limit, it may lack some of the lowest millisecond, so all of that millisecond are
-            // left to the next page.
+            // limit, it may lack some conversations of the lowest millisecond, so all of that
+            // millisecond are left to the next page.
             let read = found.into_iter().filter(|(_, millis)| is_whole || *millis > lowest);
             let read = read.map(|(id, millis)| {
                 let place = Place::of(&id, Time::from_millis(millis));

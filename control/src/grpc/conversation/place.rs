@@ -62,7 +62,7 @@ impl FromStr for Place {
 }
 
 pub(super) fn malformed() -> Refusal {
-    Refusal::invalid("the page token is not one of this call's")
+    Refusal::invalid("the page token is not from an earlier answer")
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const BUDGET: usize = 8 << 20;
 const TURNS: u32 = 8;
 /// How many turns a short conversation has, at most. All of them are read at once.
 const SHORT: u32 = 16;
-/// How many bytes are kept, at most, of short conversations that are read together.
+/// How many bytes the conversations that are read together may keep, at most.
 const TOGETHER: u64 = 1 << 20;
 /// How many characters a search has, at most.
 const MAX_WORDS: usize = 200;
@@ -37,7 +37,8 @@ pub(super) fn words(text: &str) -> Result<Vec<String>, Refusal> {
 
 /// The result of searching a conversation.
 pub(super) enum Searched {
-    /// A message matches; this is the part of the message around the first word.
+    /// A message, or what the site says of the visitor, matches: this is the part of that text
+    /// around the first word.
     Found(String),
     NotFound,
     /// Turns before this seq are left to the next page.
@@ -60,9 +61,10 @@ impl<'a> Search<'a> {
         Self { partition, words, left: BUDGET, ahead: HashMap::new() }
     }
 
-    /// Searches what the site says of the first conversation's visitor, then its turns before a seq,
-    /// or all turns if the seq is 0, the newest first. The other conversations are likely searched next: those that are short are
-    /// read at the same time, since each read of the store costs far more than a search.
+    /// Searches the first conversation: what the site says of its visitor, then its turns before a
+    /// seq, the newest first, or all turns if the seq is 0. The other conversations are likely to
+    /// be searched next, so the short ones right after the first are read at the same time: each
+    /// read of the store costs far more than a search.
     pub(super) async fn run(
         &mut self,
         control: &Control,
@@ -72,7 +74,7 @@ impl<'a> Search<'a> {
         let Some(Conversation { id, identity, .. }) = conversations.first() else {
             return Ok(Searched::NotFound);
         };
-        // A person who never wrote their name must be found, too.
+        // A visitor who never wrote their name must be found by it, too.
         let visitor = identity.as_ref().map(|it| [&*it.id, &it.name, &it.email].join(" "));
         if let Some(excerpt) = visitor.and_then(|visitor| found(&visitor, self.words)) {
             return Ok(Searched::Found(excerpt));
@@ -107,8 +109,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Reads the first of these conversations, up to one that is long or for which there is no
-    /// room.
+    /// Reads these conversations in their order, and stops before the first that is long or that
+    /// there is no room for.
     async fn read_ahead(
         &mut self,
         control: &Control,
@@ -151,7 +153,7 @@ impl<'a> Search<'a> {
             input.map(|input| input.content.into_text()).into_iter().chain(replies).collect()
         });
         let texts: Vec<Vec<String>> = texts.collect();
-        // Each turn costs work besides its text: it counts as 256 bytes.
+        // Each turn costs work besides its text: that work counts as 256 bytes.
         let read: usize = texts.iter().flatten().map(String::len).sum();
         self.left = self.left.saturating_sub(read + turns.len() * 256);
         Ok(texts)

@@ -86,8 +86,8 @@ impl Seen {
         self.link.as_ref().unwrap_or(&self.conversation.with).clone()
     }
 
-    /// Returns the folders that take part in the conversation: its link's, the one that answered
-    /// last, and the one that it is assigned to.
+    /// Returns the folders that take part in the conversation: the folder of its link, the one that
+    /// answered last, and the one that the conversation is assigned to.
     fn folders(&self) -> impl Iterator<Item = &FolderName> {
         let Conversation { with, assigned, .. } = &self.conversation;
         self.link.iter().chain([with]).chain(assigned)

@@ -1,4 +1,4 @@
-//! Reads turns as operators see them.
+//! Reads turns in detail, for operators, viewers, and agents that may read.
 
 use crate::{
     control::Control,
@@ -159,8 +159,8 @@ fn to_wire(turn: &Turn, transcript: Transcript) -> v1::TurnDetail {
     }
 }
 
-/// Adds the message, and the persona, topic and escalation from its route. With `url`, the URL of a
-/// webhook, also adds the webhook's headers and request.
+/// Adds the message, its visitor's identity and page, and the persona, topic and escalation from
+/// its route. With `url`, the URL of a webhook, also adds the webhook's headers and request.
 fn add_input(detail: &mut v1::TurnDetail, turn: &Turn, input: Option<Input>, url: Option<&str>) {
     let Some(Input { content, headers, request, plan, identity, page, .. }) = input else { return };
     detail.identity = identity.map(wire::identity);

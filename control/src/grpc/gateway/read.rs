@@ -186,7 +186,7 @@ pub(super) async fn page(
     Ok((page, None))
 }
 
-/// Returns the visitor's message of each turn; a webhook's is empty.
+/// Returns the visitor's message of each turn; an empty text for the turn of a webhook.
 pub(super) async fn contents(
     control: &Control,
     partition: Partition,

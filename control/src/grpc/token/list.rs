@@ -22,7 +22,8 @@ use std::collections::BTreeMap;
 
 /// How many tokens are read at a time: each may have texts of 100 KiB.
 const READ: usize = 50;
-/// How many places are read at a time: from one partition, or from each if all are read.
+/// How many places are read at a time: the first number if one partition is read, the second from
+/// each partition if all are read.
 const PLACES: (u32, u32) = (1_000, 50);
 /// A page that has looked at this many places ends, however few of them are selected.
 const LOOKED_AT: usize = 10_000;
@@ -30,7 +31,7 @@ const LOOKED_AT: usize = 10_000;
 /// Where a token stands in a list: the time when it was issued, and its name in the set of tokens.
 type Place = (u64, String);
 
-/// Which tokens a request selects. The caller's reach is checked apart.
+/// Which tokens a request selects. The caller's reach is checked separately.
 struct Selection {
     /// `None`: the tokens of all partitions.
     partition: Option<Partition>,
@@ -98,8 +99,8 @@ impl Service {
                 && looked_at >= LOOKED_AT
                 && *at > after.0
             {
-                // A place has a token's name, which the caller may not be allowed to see. So the
-                // next page begins at a time.
+                // A place contains a token's name, which the caller might not be allowed to see. So
+                // this page token has only the time.
                 page.next_page_token = format!("{at}-");
                 return Ok(page);
             }
@@ -175,7 +176,7 @@ impl Service {
             for (partition, (member, at)) in members {
                 by_partition.entry(partition).or_default().push((at, member.to_string()));
             }
-            // A partition that has reached the limit may have more after its last one.
+            // A partition that has reached the limit may have more places after its last one here.
             let full = by_partition.values().filter(|places| places.len() >= limit as usize);
             let end = full.filter_map(|places| places.last()).min().cloned();
             let places = by_partition.into_iter().flat_map(|(partition, places)| {
@@ -214,12 +215,14 @@ impl Service {
     }
 }
 
-/// Parses a page token: the place of the previous page's last token.
+/// Parses a page token: the place of the previous page's last token, or only the time at which the
+/// next page begins.
 fn parse(page_token: &str) -> Result<Place, Refusal> {
     if page_token.is_empty() {
         return Ok(Place::default());
     }
     let place = page_token.split_once('-').and_then(|(at, name)| Some((at.parse().ok()?, name)));
-    let (at, name) = place.ok_or_else(|| Refusal::invalid("no page has this page_token"))?;
+    let (at, name) =
+        place.ok_or_else(|| Refusal::invalid("the page token is not from an earlier answer"))?;
     Ok((at, name.to_owned()))
 }

@@ -1,8 +1,9 @@
 //! A reader: a place in a conversation's log that moves on as frames come.
 //!
 //! A reader first subscribes to wake-ups and then reads the log, so that no frame falls in
-//! between. It sends the frame that a wake-up carries if that is the very next one. On anything
-//! else (a gap, an older frame, a while without a wake-up) it reads the log.
+//! between. It sends the frame that a wake-up carries if that is the very next one, and ignores a
+//! frame that it has sent before. On anything else (a gap, another frame in place of the last one,
+//! a while without a wake-up) it reads the log.
 
 use super::events::EventSender;
 use crate::{
@@ -69,8 +70,8 @@ impl<'a> Reader<'a> {
     /// Opens a reader at the gateway's cursor.
     ///
     /// # Errors
-    /// A refusal of the token, or of the turn or conversation; [`Refusal::PastRetention`] if frames
-    /// that the gateway lacks are no longer kept.
+    /// A refusal of the token, or of the turn or conversation; [`Refusal::PastRetention`] if the
+    /// frames of a turn are no longer kept and the gateway doesn't have all of them.
     pub(super) async fn open(control: &'a Control, subscribe: Subscribe) -> Result<Self, Error> {
         let access = Access::parse(subscribe.access, control.partitions)?;
         let partition = access.partition();
@@ -268,7 +269,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks at the store that the link lives and that the log is still the same. If the log has
-    /// changed, goes back to its beginning and tells the gateway.
+    /// changed, goes back to before the first frame that this reader reads, and tells the gateway.
     async fn recheck(&mut self, events: &EventSender) -> Result<(), Error> {
         let (token, record, head) =
             self.access.conversation(self.control, &self.conversation).await?;
@@ -297,7 +298,7 @@ fn carried(wake: &Wake) -> Option<(u64, Result<Frame, Error>)> {
     Some((seq, Frame::parse(&entry?).map_err(Error::from)))
 }
 
-/// Whether a wake-up is about a frame, carried or not.
+/// Whether a wake-up is about a frame, even if it doesn't carry the frame.
 fn is_frame(wake: &Wake) -> bool {
     matches!(wake, Wake::Published(payload) if conversation::woken(payload).is_some())
 }

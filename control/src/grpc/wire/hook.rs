@@ -1,4 +1,4 @@
-//! Converts the options and requests of webhooks.
+//! Converts the options, requests and responses of webhooks.
 
 use super::{duration, known, parse_duration};
 use crate::{
@@ -41,7 +41,7 @@ fn parse_filter(filter: v1::HookFilter) -> Result<Filter, Refusal> {
     let field = match filter.field {
         Some(WireField::Header(name)) => Field::Header(name.to_ascii_lowercase()),
         Some(WireField::JsonPointer(pointer)) => Field::Json(pointer),
-        None => return Err(Refusal::invalid("a filter names a header or a JSON pointer")),
+        None => return Err(Refusal::invalid("a filter must name a header or a JSON pointer")),
     };
     Ok(Filter { field, values: filter.values })
 }
@@ -86,8 +86,8 @@ fn hmac(scheme: HmacScheme) -> v1::HmacScheme {
 /// Parses a webhook's options. Returns its sender's secrets beside them, not yet sealed.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] if a scheme or the field of a filter is missing, a duration is negative,
-/// `dedupe_body` is false, or the secrets can't be the sender's.
+/// [`Refusal::Invalid`] if a scheme is missing or unknown, the field of a filter is missing, a
+/// duration is negative, `dedupe_body` is false, or the sender can't have such secrets.
 pub(in crate::grpc) fn parse_options(
     options: v1::HookOptions,
 ) -> Result<(HookOptions, Vec<String>), Refusal> {
@@ -128,7 +128,7 @@ fn parse_scheme(scheme: Option<WireScheme>) -> Result<Scheme, Refusal> {
         SignatureSender::Standard => Scheme::Standard,
         SignatureSender::Discord => Scheme::Discord,
         SignatureSender::Unspecified => {
-            return Err(Refusal::invalid("a signature names its sender, or describes an HMAC"));
+            return Err(Refusal::invalid("a signature must name its sender or describe an HMAC"));
         }
     })
 }
@@ -156,8 +156,8 @@ fn parse_hmac(scheme: v1::HmacScheme) -> Result<HmacScheme, Refusal> {
     })
 }
 
-/// Returns a webhook's request without its headers and decoded body. `url` is the webhook's, with
-/// the token's id in place of the secret.
+/// Returns a webhook's request without its headers and decoded body. `url` is the URL of the
+/// webhook, with the token's id in place of the secret.
 pub(in crate::grpc) fn request(request: HookRequest, url: &str) -> v1::HookRequest {
     let HookRequest { method, path, query, encoded_content } = request;
     let mark = if query.is_empty() { "" } else { "?" };

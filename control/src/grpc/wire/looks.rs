@@ -6,7 +6,7 @@ use crate::{
 };
 use arizuko_proto::v1;
 
-/// Returns the looks without the logo itself, if any is set.
+/// Returns the looks without the logo itself; `None` if all of them are the defaults.
 pub(in crate::grpc) fn looks(looks: Looks) -> Option<v1::LinkLooks> {
     let is_default = looks.is_default();
     let logo_type = looks.logo.map_or("", |logo| logo.picture.media_type()).to_owned();
