@@ -59,8 +59,8 @@ pub(crate) struct Challenge {
     signature: String,
 }
 
-/// The parameters of a challenge. Control signs their JSON, so the order of the fields matters: they
-/// are sorted by name.
+/// The parameters of a challenge. Control signs their JSON, so the order of the fields matters:
+/// they are sorted by name.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Parameters {

@@ -101,7 +101,7 @@ impl Own<'_> {
     pub(crate) async fn tell(&self) {
         loop {
             if let Err(error) = self.tell_once().await {
-                tracing::debug!(%error, "cannot tell that this control runs");
+                tracing::debug!(%error, "cannot report that this control runs");
             }
             tokio::time::sleep(BEAT).await;
         }
@@ -128,7 +128,7 @@ impl Own<'_> {
             Ok(())
         };
         if let Err(error) = self.control.ledger.transact(0, &[], stopping).await {
-            tracing::debug!(%error, "cannot tell that this control stops");
+            tracing::debug!(%error, "cannot report that this control stops");
         }
     }
 

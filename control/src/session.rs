@@ -60,8 +60,8 @@ impl Session {
         Ok(())
     }
 
-    /// Writes the record again as it is, which gives it a new version. The session's end is decided
-    /// from the set of the session's turns, so it must conflict with a delivery that adds a turn.
+    /// Writes the record again as it is, which gives it a new version. A commit that ends the
+    /// session reads the set of its turns, so it must conflict with a delivery that adds a turn.
     pub(crate) fn touch(&self, tx: &mut Tx<'_>) -> Decision<()> {
         tx.put(&self.id, self)
     }
@@ -145,8 +145,8 @@ pub(crate) fn open(tx: &mut Tx<'_>, caller: &Caller, hello: &Hello) -> Decision<
         attached_at: tx.now,
         expires_at: tx.now,
     };
-    // Guarded to be absent: a repeat of this commit conflicts with itself, and doesn't overwrite
-    // what the session has become.
+    // Commits only if there is no such record. So a repeat of this commit conflicts, and doesn't
+    // overwrite what the session has become.
     tx.get_unlikely::<Session>(&session.id)?;
     known_folders::add(tx, &hello.folder)?;
     let most = tx.limits.owners.key_sessions;
@@ -170,7 +170,7 @@ fn note_operator(tx: &mut Tx<'_>, session: &Session) -> Decision<()> {
 /// Checks the name of an agent, which may be empty, or of a person, which visitors read.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] if it is too long, has control characters, or is a person's and blank.
+/// [`Refusal::Invalid`] if it is too long or has control characters, or if a person's is blank.
 pub(crate) fn check_name(name: &str, person: bool) -> Result<(), Refusal> {
     if name.chars().count() > MAX_NAME {
         return Err(Refusal::invalid(format!("a name has at most {MAX_NAME} characters")));
@@ -190,7 +190,7 @@ pub(crate) fn check_name(name: &str, person: bool) -> Result<(), Refusal> {
 pub(crate) enum Notice {
     /// The turn has ended.
     Cancel { turn: TurnId, attempt: u32 },
-    /// The turn is no longer the session's.
+    /// The session no longer holds the turn.
     Lost { turn: TurnId, attempt: u32, why: String },
     /// A newer stream speaks for the session.
     Moved { epoch: u64 },

@@ -1,4 +1,4 @@
-//! How a webhook's sender signs, in the form that the token's record has.
+//! How a webhook's sender signs, in the form in which the token's record says it.
 
 mod check;
 mod handshake;
@@ -19,7 +19,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-/// How far a signed time may be from control's, unless the link says otherwise.
+/// How far a signed time may be from the time of control's clock, unless the link says otherwise.
 pub(crate) const WINDOW: Duration = Duration::from_secs(300);
 const DAY: Duration = Duration::from_secs(86_400);
 /// How many secrets a sender may have at a time.
@@ -137,15 +137,15 @@ impl HmacScheme {
         timestamp_header.iter().try_for_each(|name| check_header(name))?;
         if prefix.len() > MAX_PREFIX || signed.len() > MAX_SIGNED {
             return Err(Refusal::invalid(format!(
-                "a prefix has at most {MAX_PREFIX} bytes, and what is signed is described in at most \
-                 {MAX_SIGNED}"
+                "a prefix has at most {MAX_PREFIX} bytes, and the text that says what is signed at \
+                 most {MAX_SIGNED}"
             )));
         }
         let known = ["{body}", "{timestamp}", "{method}", "{url}"];
         let rest = known.iter().fold(signed.clone(), |rest, name| rest.replace(name, ""));
         if !signed.contains("{body}") || rest.contains(['{', '}']) {
             let why =
-                "what is signed is text with {body}, and perhaps {timestamp}, {method} and {url}";
+                "what is signed must have {body}, and may have {timestamp}, {method} and {url}";
             return Err(Refusal::invalid(why));
         }
         if signed.contains("{timestamp}") != timestamp_header.is_some() {

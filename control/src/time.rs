@@ -9,7 +9,7 @@ use std::{
 /// Every lifetime of a token or key must be shorter than this: 100 years.
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// An instant of the store's clock, which all controls go by, to the millisecond.
+/// An instant of the store's clock, which all controls use, in milliseconds since 1970.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -29,10 +29,11 @@ pub(crate) use options::{Field, Options};
 
 /// The prefix of a token's secret: empty, because the secret is a part of a URL.
 pub(crate) const PREFIX: &str = "";
-/// How many bytes of a token's options don't count: most tokens have no long texts.
+/// How many bytes of a token's options don't count in its tenant's limit, since most tokens have no
+/// long texts.
 const SHORT: u64 = 1 << 10;
 
-/// Whether a token is a chat link's or a webhook's.
+/// Whether a token is for a chat link or for a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
@@ -153,7 +154,7 @@ impl Order {
     }
 }
 
-/// The folder that a JID belongs to, and how many live tokens it has.
+/// The folder that a JID belongs to, and how many live tokens have the JID.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Address {
     pub(crate) folder: FolderName,
@@ -247,7 +248,7 @@ pub(crate) fn issue(
         kept: 0,
     };
     token.count_texts(tx);
-    // Guarded to be absent: a late commit must not bring back a revoked token.
+    // Commits only if there is no such record: a late commit must not bring back a revoked token.
     tx.get_unlikely::<Token>(&token.id)?;
     address.links = address.links() + 1;
     address.tokens.clear();
@@ -268,7 +269,7 @@ pub(crate) fn issue(
 }
 
 /// Refuses a new token if its JID, its folder or the key that issued it has too many links. Counts
-/// the token for the folder and the key; `address` has it already.
+/// the token for the folder and the key; `address` counts it already.
 fn limit_links(tx: &mut Tx<'_>, token: &Token, address: &Address) -> Result<(), Refusal> {
     let Owners { jid_links, folder_links, key_links, .. } = tx.limits.owners;
     if address.links > jid_links {
@@ -325,7 +326,7 @@ pub(crate) fn set_visitor_keys(
     note(tx, caller.key_id.as_str(), "token.visitor_keys", &token)
 }
 
-/// Returns a live token that the caller may end.
+/// Returns a live token that the caller may change.
 pub(crate) fn editable(
     tx: &mut Tx<'_>,
     caller: &Caller,
@@ -338,7 +339,7 @@ pub(crate) fn editable(
     token.ok_or_else(|| Refusal::NotFound(what).into())
 }
 
-/// Returns a live webhook that checks signatures and that the caller may end.
+/// Returns a live webhook that checks signatures and that the caller may change.
 pub(crate) fn signed(
     tx: &mut Tx<'_>,
     caller: &Caller,

@@ -1,6 +1,6 @@
 //! Turns: one message, and everything that is sent in reply to it.
 //!
-//! A turn is queued, then running, held by one agent's session, then ended for good. Each delivery
+//! A turn is queued, then running while one agent's session holds it, then ended for good. Each delivery
 //! is a new attempt, and only the newest attempt may write.
 
 use crate::{
@@ -97,10 +97,10 @@ pub(crate) struct Turn {
     /// How many tokens of its link's budget are reserved for the turn, until it ends.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) reserved_tokens: u64,
-    /// The turn whose message is replaced by this turn's.
+    /// The turn whose message is replaced by this turn's message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) supersedes: Option<TurnId>,
-    /// The turn whose message has replaced this turn's. Agents no longer see this turn.
+    /// The turn whose message has replaced this turn's message. Agents no longer see this turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) superseded_by: Option<TurnId>,
     /// What the visitor thinks of the reply.
@@ -138,7 +138,7 @@ pub(crate) struct Origin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
     pub(crate) folder: FolderName,
-    /// The folder that the route named, or else the token's. The turn can be returned to it.
+    /// The folder that the route named, or else the token's folder. The turn can be returned to it.
     pub(crate) home: FolderName,
     /// Which folder had the turn or its conversation before, if it was moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -277,7 +277,7 @@ impl Turn {
 
     /// Takes the turn from the session that holds it, if one does, and publishes `notice` to that
     /// session. Returns how the session held the turn, which is [`State::Queued`] from then on. No
-    /// other function leaves [`State::Running`].
+    /// other function takes a turn out of [`State::Running`].
     fn leave_running(&mut self, tx: &mut Tx<'_>, notice: Option<Notice>) -> Option<Hold> {
         let hold = self.hold()?.clone();
         tx.remove(&names::held(&hold.session), &self.id);
@@ -316,7 +316,7 @@ impl Turn {
 }
 
 impl Turn {
-    /// Adds an event about the turn for the tenant's own systems that subscribe to it.
+    /// Adds an event about the turn, for the tenant's own systems that subscribe to such events.
     fn add_event(&self, tx: &mut Tx<'_>, kind: EventKind, more: &[(&str, &str)]) -> Decision<()> {
         let jid = [("jid", self.origin.jid.as_str())];
         events::add(

@@ -28,8 +28,8 @@ pub(super) fn timestamp(at: Time) -> Timestamp {
 /// Returns the meaning of an enum's number.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] for a number that this version doesn't know. In a later version it may stand
-/// for something stricter than the default.
+/// [`Refusal::Invalid`] for a number that this version doesn't know. In a later version it may
+/// stand for something stricter than the default.
 pub(super) fn known<T: TryFrom<i32>>(number: i32, what: &str) -> Result<T, Refusal> {
     T::try_from(number).map_err(|_| Refusal::invalid(format!("there is no {what} {number}")))
 }

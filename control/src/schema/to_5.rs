@@ -13,7 +13,7 @@ pub(super) const STEP: Step =
 fn upgrade(name: &str, body: &str) -> Result<Option<Vec<Change>>, Error> {
     let (kind, rest) = name.split_once(':').unwrap_or_default();
     let (id, part) = rest.split_once('#').map_or((rest, None), |(id, part)| (id, Some(part)));
-    // Public ids are shorter: a record with one is renamed already.
+    // Public ids are shorter: a record that is named by one has the new name already.
     if !public_id::is_own(id) {
         return Ok(None);
     }

@@ -23,7 +23,7 @@ pub(super) async fn upgrade(
     tracing::info!(from, to = SCHEMA, "upgrading the store");
     store.upgrade_logs().await?;
     let mut upgraded = 0;
-    // A step may make records that the next one changes, so each reads the store anew.
+    // A step may make records that the next step changes, so each step reads the store anew.
     for step in STEPS.iter().filter(|step| step.from >= from) {
         upgraded += take(store, step).await?;
         for partition in 0..partitions {

@@ -191,7 +191,7 @@ fn twilio(secrets: &[Vec<u8>], signed: &Signed<'_>) -> Result<(), String> {
     found(name, secrets.iter().any(is_of))
 }
 
-/// Returns three forms of a URL: as it is, without its port, and with the default port of its scheme.
+/// Returns three forms of a URL: as it is, without its port, and with its scheme's default port.
 fn with_and_without_port(url: &str) -> [String; 3] {
     let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

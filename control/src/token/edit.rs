@@ -31,7 +31,7 @@ impl Edit {
         self.fields.iter().any(|field| field.path == path)
     }
 
-    /// Returns its name in the audit log.
+    /// Returns the edit's name in the audit log.
     fn action(&self) -> &'static str {
         match &self.fields[..] {
             [field] if field.path == PAUSED && self.options.paused => "token.pause",
@@ -42,7 +42,7 @@ impl Edit {
 }
 
 /// Changes tokens, at most [`BATCH`], and returns the changed ones. Ignores a token that is not
-/// live or that the caller may not end: another owner's token looks unknown, so that ids reveal
+/// live or that the caller may not change: another owner's token looks unknown, so that ids reveal
 /// nothing.
 pub(crate) fn edit(
     tx: &mut Tx<'_>,

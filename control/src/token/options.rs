@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How many origins a link allows, at most.
 const MAX_ORIGINS: usize = 50;
 
-/// A link's texts, allowed origins, own limits and looks.
+/// What a link's owner chooses for it: its texts, allowed origins, limits, looks and more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Options {
     pub(crate) name: String,
@@ -41,7 +41,7 @@ impl Options {
     /// Checks the options of a token of this kind.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] for one that doesn't fit.
+    /// [`Refusal::Invalid`] for an option that is malformed or out of range, or not for this kind.
     pub(super) fn check(&self, kind: Kind) -> Result<(), Refusal> {
         let Self {
             name,
@@ -74,7 +74,7 @@ impl Options {
             return Err(Refusal::invalid("a webhook has no visitors: use turns_per_day"));
         }
         if kind == Kind::Chat && !hook.is_default() {
-            return Err(Refusal::invalid("only a webhook has these properties: leave out hook"));
+            return Err(Refusal::invalid("a chat link has no properties of webhooks: leave out hook"));
         }
         if kind == Kind::Hook && !visitor_keys.is_empty() {
             return Err(Refusal::invalid("a webhook has no visitors: leave out visitor_keys"));

@@ -13,9 +13,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// How many tokens one commit ends, at most.
 pub(crate) const BATCH: usize = 200;
-/// How long the control that revokes tokens has to cancel their turns before other controls help.
+/// How long other controls wait for the control that revokes tokens to cancel the tokens' turns,
+/// before they help.
 const CANCEL_WITHIN: Duration = Duration::from_secs(2);
-/// How long an ended token's record is kept at least, for operators who look.
+/// How long an ended token's record is kept at least, for operators who look at it.
 const KEEP_ENDED: Duration = Duration::from_secs(30 * 86_400);
 
 /// Ends tokens, at most [`BATCH`], and returns the ended ones. Ignores a token that is not live or

@@ -48,7 +48,7 @@ impl Record for Visit {
     }
 }
 
-/// Counts a new turn for its link and its visitor. The commit is refused if it is over a budget.
+/// Counts a new turn for its link and its visitor. The commit is refused if a budget is spent.
 /// `was_active` is when its conversation was last active; the beginning of 1970 if it is new.
 pub(super) fn charge(
     tx: &mut Tx<'_>,

@@ -21,8 +21,8 @@ use std::time::Duration;
 /// one is forgotten every minute. They matter only if the link's rate is nearly used up.
 const MEMORY: Rate = Rate { count: 1, per: Duration::from_secs(60), burst: 20 };
 
-/// Limits the rates of a link, and of the visitor: each address, each IPv6 network, and each
-/// network's share of the link's rate.
+/// Limits the rate of all messages of a link and, if there is a visitor, the rate of their address,
+/// the rate of their IPv6 network, and their network's share of the link's rate.
 pub(super) fn limit_rates(tx: &mut Tx<'_>, token: &Token, visitor: Option<&Visitor>, proof: Proof) {
     let (limits, link) = (tx.limits, names::link_rate(&token.id));
     let own = &token.options.limits;

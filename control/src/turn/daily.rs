@@ -20,9 +20,10 @@ pub(crate) enum Counted {
     Turns,
     /// Addresses that have begun turns.
     Visitors,
-    /// Turns that have ended with a frame of an agent.
+    /// Turns that have ended and to which an agent had added a frame.
     Answered,
-    /// The time to the first frames of answered turns, in milliseconds.
+    /// The times from the messages of answered turns to the first frames, added up, in
+    /// milliseconds.
     FirstFrame,
     /// Turns that have failed or expired.
     Failed,
@@ -49,7 +50,7 @@ impl Counted {
         Self::ThumbsDown,
     ];
 
-    /// Names its counter.
+    /// Returns the name of a link's counter for a day.
     pub(crate) fn of(self, token: &TokenId, day: Day) -> String {
         let what = match self {
             Self::Turns => "turns",

@@ -29,7 +29,7 @@ enum Same {
 const KNOWN_HEADERS: [(&str, Same); 13] = [
     // A draft standard names this header. GitLab sends it from version 17.4 on.
     ("idempotency-key", Same::IdOrRefuse),
-    // Standard Webhooks has the first header, its forerunner Svix the second.
+    // Standard Webhooks has the first of these two headers, its forerunner Svix the second.
     ("webhook-id", Same::Id),
     ("svix-id", Same::Id),
     ("x-github-delivery", Same::Id),

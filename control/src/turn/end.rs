@@ -1,4 +1,4 @@
-//! How turns end: by their agent, by a cancel, by another module's decision, or at once.
+//! How turns end: by their agent, by a cancellation, by another module's decision, or at once.
 
 use super::{
     End, Finisher, State, Turn, budget, daily, exchange::Exchange, observe, quota, retention,

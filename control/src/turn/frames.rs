@@ -19,11 +19,11 @@ pub(crate) struct Progress {
     pub(crate) n: u32,
     /// How many bytes the turn's frames count as in the turn's limit.
     pub(crate) bytes: u64,
-    /// The number in the attempt that its next frame will have; the first is 1.
+    /// The number that the attempt's next frame will have; the first frame has 1.
     pub(crate) next_seq: u64,
     /// The seq of the turn's last frame; before the first, the seq of its message.
     pub(crate) last_seq: u64,
-    /// How many bytes the response to a webhook's sender has; 0: there is none.
+    /// How many bytes the response to a webhook's sender has; 0 if there is none.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub(crate) response_bytes: usize,
 }

@@ -19,8 +19,8 @@ use crate::{
     transaction::{Decision, Tracked, Tx},
 };
 
-/// A handoff of a turn that has moved this often ends it as failed, so that two agents cannot move
-/// it back and forth for ever.
+/// A turn that has moved this often ends as failed when it is handed off again, so that two agents
+/// cannot move it back and forth for ever.
 const MAX_MOVES: u32 = 20;
 
 /// An agent's request to hand off its turn.
@@ -123,8 +123,8 @@ fn move_to(
         (to, note) => What::HandedOff { to, note },
     };
     turn.note(tx, handoff.from.clone(), what)?;
-    // An agent that hands the turn off gets an answer; one that loses it to an escalation, a
-    // notice.
+    // An agent that hands the turn off gets an answer. An agent that loses the turn to an escalation
+    // gets a notice.
     let notice = handoff.escalated.then(|| turn.lost(event));
     turn.leave_running(tx, notice);
     queue::leave(tx, turn);

@@ -1,5 +1,5 @@
-//! Serves Call: many calls over one stream. Each is answered as a unary call is, but costs far less:
-//! it has no head, and calls and answers that come together share a message.
+//! Serves Call: many calls over one stream. Each is answered as a unary call is, but costs far
+//! less: it has no head, and calls and answers that come together share a message.
 
 use super::super::{Service, observe, status};
 use crate::key::Caller;
