@@ -1,7 +1,7 @@
 //! Turns: one message, and everything that is sent in reply to it.
 //!
-//! A turn is queued, then running while one agent's session holds it, then ended for good. Each delivery
-//! is a new attempt, and only the newest attempt may write.
+//! A turn is queued, then running while one agent's session holds it, then ended for good. Each
+//! delivery is a new attempt, and only the newest attempt may write.
 
 use crate::{
     audit::{self, Event},

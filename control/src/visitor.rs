@@ -37,7 +37,7 @@ impl Visitor {
         self.address != self.network
     }
 
-    /// Returns the hashes by which the visitor's open turns are counted.
+    /// Returns the hashes by which the visitor's turns are counted.
     pub(crate) fn counted(&self) -> impl Iterator<Item = &str> {
         let network = self.is_one_of_many().then_some(self.network.as_str());
         std::iter::once(self.address.as_str()).chain(network)

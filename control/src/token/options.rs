@@ -74,7 +74,7 @@ impl Options {
             return Err(Refusal::invalid("a webhook has no visitors: use turns_per_day"));
         }
         if kind == Kind::Chat && !hook.is_default() {
-            return Err(Refusal::invalid("a chat link has no properties of webhooks: leave out hook"));
+            return Err(Refusal::invalid("only a webhook has hook options: leave out hook"));
         }
         if kind == Kind::Hook && !visitor_keys.is_empty() {
             return Err(Refusal::invalid("a webhook has no visitors: leave out visitor_keys"));

@@ -123,8 +123,8 @@ fn move_to(
         (to, note) => What::HandedOff { to, note },
     };
     turn.note(tx, handoff.from.clone(), what)?;
-    // An agent that hands the turn off gets an answer. An agent that loses the turn to an escalation
-    // gets a notice.
+    // An agent that hands the turn off gets an answer. An agent that loses the turn to an
+    // escalation gets a notice.
     let notice = handoff.escalated.then(|| turn.lost(event));
     turn.leave_running(tx, notice);
     queue::leave(tx, turn);

@@ -65,7 +65,7 @@ impl Input {
 /// A message that a visitor or a webhook's caller sends.
 #[derive(Clone, Debug)]
 pub(crate) struct Post {
-    /// The conversation that the message is for; `None`: a new one.
+    /// The conversation that the message is for; `None` for a new one.
     pub(crate) conversation: Option<ConversationId>,
     /// The turn whose message this one replaces.
     pub(crate) supersedes: Option<TurnId>,
@@ -77,11 +77,11 @@ pub(crate) struct Post {
     pub(crate) request: Option<HookRequest>,
     /// The page from which the visitor writes, as the page itself says.
     pub(crate) page: Option<Page>,
-    /// Empty: none.
+    /// Empty if there is none.
     pub(crate) idempotency_key: String,
-    /// The solution of a challenge; empty: none.
+    /// The solution of a challenge; empty if there is none.
     pub(crate) proof: String,
-    /// Empty: unknown.
+    /// Empty if it is unknown.
     pub(crate) client_address: String,
     pub(crate) traceparent: String,
     /// Whether an operator replays a delivery. A replay is not recognised as a repeat.
@@ -99,7 +99,8 @@ pub(crate) struct Plan {
     pub(crate) topic: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) steps: Vec<Step>,
-    /// The sentence that the visitor reads if the turn expires; empty for control's own.
+    /// The sentence that the visitor reads if the turn expires; empty for control's own
+    /// sentence.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) give_up_say: String,
 }
@@ -130,9 +131,9 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Returns the turns of the observed messages to deliver with `turn`: first those of the
-    /// folder's webhooks that its holder may see, then the conversation's own, each from the oldest
-    /// to the newest.
+    /// Returns the turns of the observed messages to deliver with `turn`: first the folder's
+    /// webhooks that the turn's holder may see, then the conversation's own messages, each group
+    /// from the oldest to the newest.
     pub(crate) fn turns(&self, turn: &Turn) -> Vec<TurnId> {
         let own = self.conversation.turns();
         match turn.sees_all_webhooks() {

@@ -13,12 +13,12 @@ use crate::{
 
 /// How many characters a note has, at most.
 const MAX_TEXT: usize = 1_000;
-/// How many notes a conversation keeps, at most: every message of the conversation reads them. The
-/// oldest are dropped first.
+/// How many notes a conversation keeps, at most. They are in its record, which every message reads.
+/// The oldest are dropped first.
 const MOST: usize = 20;
 
-/// Adds a note to a conversation of the folder, as [`reassign::of_folder`] finds it. A repeat of
-/// the last note adds nothing.
+/// Adds a note to a conversation that the folder has: [`reassign::of_folder`] says which. A repeat
+/// of the last note adds nothing.
 pub(crate) fn add(
     tx: &mut Tx<'_>,
     folder: &FolderName,

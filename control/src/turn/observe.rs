@@ -37,8 +37,8 @@ impl Record for FolderObserved {
 }
 
 /// Keeps a message of `bytes` bytes as context. A visitor's message waits for the next turn of its
-/// conversation, because other visitors must not see it. A webhook's waits for the next turn of its
-/// folder that may get it.
+/// conversation, because other visitors must not see it. A webhook's message waits for the next
+/// turn of its folder that may get the message.
 pub(super) fn observe(
     tx: &mut Tx<'_>,
     turn: &Turn,
@@ -108,8 +108,8 @@ pub(super) fn add_for_person(tx: &mut Tx<'_>, turn: &Turn) -> Decision<()> {
 
 impl Turn {
     /// Whether the turn may get all webhooks that its folder observed: a webhook's turn, or one
-    /// that a person holds. An agent with a visitor's turn may not, because the visitor can ask it
-    /// to repeat them.
+    /// that a person holds. An agent with a visitor's turn may not get all of them, because the
+    /// visitor can ask the agent to repeat them.
     pub(super) fn sees_all_webhooks(&self) -> bool {
         self.origin.kind == Kind::Hook || self.hold().is_some_and(|hold| hold.person.is_some())
     }

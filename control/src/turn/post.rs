@@ -168,8 +168,8 @@ fn conversation(
     Ok((Tracked::new(conversation), head))
 }
 
-/// Notes that a turn's message is replaced. It must be the conversation's last one, so that the
-/// history that agents get has no gap.
+/// Notes that a turn's message is replaced. The turn must be the conversation's last one, so that
+/// the history that agents get has no gap.
 fn supersede(
     tx: &mut Tx<'_>,
     replaced: &TurnId,
@@ -186,7 +186,7 @@ fn supersede(
     };
     let is_last = match &conversation.last {
         Some(last) => last == replaced,
-        // An older control began the turn. No frame has come since then.
+        // An older control began the turn. It is the last if no frame has come since its end.
         None => end.last_seq == head.seq,
     };
     if !is_last {

@@ -1,4 +1,4 @@
-//! Counts the bytes of messages that are kept, by link and by tenant, and limits them.
+//! Counts the bytes of the messages that are kept of each link and each tenant, and limits them.
 //!
 //! A turn counts from its message until it is deleted: the bytes of its message, of its reply and
 //! of the visitor's comment on it, and a fixed number for its records. Frames hold the same text

@@ -1,4 +1,4 @@
-//! What a visitor thinks of a reply: a thumb, and a reason for the link's owner.
+//! What a visitor thinks of a reply: a thumb, and a reason that the link's owner can read.
 
 use super::{
     Turn,
@@ -80,13 +80,13 @@ fn count(tx: &mut Tx<'_>, turn: &Turn, thumb: Option<Thumb>, by: i64) {
         None => return,
     };
     let begun = turn.origin.created_at;
-    // Later, the counts of that day are deleted, and nothing would delete this one.
+    // After that time the counts of that day are deleted, and nothing would delete this count.
     if tx.now < begun + Duration::from_secs(u64::from(KEPT_DAYS) * 86_400) {
         tx.count(counted.of(&turn.origin.token, begun.day()), by);
     }
 }
 
-/// Adds the frame that tells the readers of the conversation.
+/// Adds the frame that tells the readers of the conversation what the thumb is now.
 fn tell(tx: &mut Tx<'_>, turn: &Turn, thumb: Option<Thumb>) -> Decision<()> {
     let id = &turn.conversation;
     let head = tx.get_tracked::<Head>(id)?;

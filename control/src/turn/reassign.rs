@@ -58,7 +58,8 @@ pub(crate) struct Assignment<'a> {
     pub(crate) to: Option<&'a FolderName>,
     /// For the agent that answers next.
     pub(crate) note: &'a str,
-    /// The person of the folder who has the conversation; empty: nobody, if the folder changes.
+    /// The person of the folder who gets the conversation. Empty: the holder stays, or is removed
+    /// if the folder changes.
     pub(crate) holder: &'a str,
 }
 
@@ -81,7 +82,7 @@ pub(crate) fn reassign(
     match to {
         Some(to) if !holder.is_empty() => hold(tx, &mut conversation, to, holder),
         None if !holder.is_empty() => {
-            return Err(Refusal::invalid("a person has a conversation only in a folder").into());
+            return Err(Refusal::invalid("to is missing: a person needs a folder").into());
         }
         _ => {}
     }
@@ -143,9 +144,9 @@ pub(super) fn hold(
     queue::wake(tx, folder);
 }
 
-/// Moves the turns that wait in a conversation, except `except`, to the folder that it is assigned
-/// to, or to their home folders if it is assigned to none. The first of them gets the
-/// conversation's handoff.
+/// Moves the turns that wait in a conversation, except `except`, to the folder that the
+/// conversation is assigned to, or to their home folders if there is none. The first of them gets
+/// the conversation's handoff.
 pub(super) fn move_waiting(
     tx: &mut Tx<'_>,
     conversation: &mut Tracked<Conversation>,

@@ -39,7 +39,7 @@ impl Kept {
 
 /// A message's idempotency key, and the content that its repeats must have.
 pub(super) struct Key {
-    /// The key itself; empty: none.
+    /// The key itself; empty if there is none.
     pub(super) text: String,
     /// The content to compare: a message with the same key and other content is refused.
     pub(super) content: Vec<u8>,

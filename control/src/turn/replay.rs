@@ -17,8 +17,8 @@ use arizuko_proto::public_id;
 /// Takes the delivery of a turn again, as it came, and returns the new turn.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] if its link has ended, or if the delivery is not kept: a chat's message,
-/// or one that a route dropped.
+/// [`Refusal::NotFound`] if the turn is not a webhook's, if its link has ended, or if the request
+/// is not kept, for example because a route dropped it.
 pub(crate) fn replay(
     tx: &mut Tx<'_>,
     actor: &str,

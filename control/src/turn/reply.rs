@@ -256,7 +256,7 @@ pub(crate) struct Finish {
     pub(crate) failed: bool,
     pub(crate) error: String,
     pub(crate) detail: String,
-    /// How many model tokens the turn used; `None`: unknown.
+    /// How many model tokens the turn used; `None` if that is unknown.
     pub(crate) tokens: Option<u64>,
 }
 

@@ -10,7 +10,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The types that a body may have: none that a browser shows as a page of ours.
+/// The media types that a body may have, besides those of JSON that end with `+json`: none that a
+/// browser shows as a page of ours.
 const TYPES: [&str; 7] = [
     "text/plain",
     "text/xml",
@@ -79,7 +80,7 @@ impl HttpResponse {
                 && matches!(&header.value, Blob::Text(value) if is_value(value))
         };
         let other = headers.iter().find(|header| !is_allowed(header))?;
-        Some(format!("a response can't have this header {:?}", other.name))
+        Some(format!("a response can't have the header {:?}, or not this value", other.name))
     }
 }
 

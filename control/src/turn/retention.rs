@@ -36,7 +36,7 @@ pub(crate) fn delete(tx: &mut Tx<'_>, token: &Token, id: &ConversationId) -> Dec
 pub(super) enum By {
     Visitor,
     Operator,
-    /// The clean-up: it was idle for as long as messages are kept.
+    /// The clean-up, since the conversation was idle for as long as messages are kept.
     Retention,
 }
 
@@ -95,8 +95,8 @@ pub(super) fn purge(tx: &mut Tx<'_>, conversation: &Conversation, by: By) -> Dec
     )
 }
 
-/// Schedules the clean-up of a conversation in which a turn has ended, unless one is due before
-/// the turn's frames are past retention.
+/// Schedules the clean-up of a conversation in which a turn has ended, unless a clean-up is due
+/// before the turn's frames are past retention.
 pub(super) fn schedule(tx: &mut Tx<'_>, conversation: &mut Tracked<Conversation>) -> Decision<()> {
     let at = tx.now + kept(tx, &conversation.with)?.frames;
     if conversation.clean_up_at.is_none_or(|due| at < due) {
@@ -121,7 +121,7 @@ pub(crate) fn clean_up(tx: &mut Tx<'_>, id: &ConversationId) -> Decision<()> {
     if idle_until.is_some_and(|until| tx.now >= until) {
         return purge(tx, &conversation, By::Retention);
     }
-    // Messages are deleted once their frames are.
+    // Trims the frames first, because a message is deleted only after its frames.
     let frames = trim_frames(tx, &mut conversation, kept.frames)?;
     let messages = delete_messages(tx, &mut conversation, kept.messages)?;
     let next = idle_until.into_iter().chain(frames).chain(messages).min();

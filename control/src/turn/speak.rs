@@ -28,14 +28,14 @@ pub(crate) struct Speech {
     pub(crate) content: String,
     /// The name of the person who sends it; empty if an agent does.
     pub(crate) name: String,
-    /// Empty: none.
+    /// Empty if there is none.
     pub(crate) idempotency_key: String,
     /// Whether to refuse it while somebody holds a turn of the conversation.
     pub(crate) unless_held: bool,
 }
 
-/// Adds a message to a conversation of the folder, as [`reassign::of_folder`] finds it. A repeat
-/// returns the first turn.
+/// Adds a message to a conversation that the folder has: [`reassign::of_folder`] says which. A
+/// repeat returns the first turn.
 pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> Decision<Turn> {
     session::check_name(&speech.name, !speech.name.is_empty())?;
     if speech.content.trim().is_empty() {
@@ -68,7 +68,8 @@ pub(crate) fn speak(tx: &mut Tx<'_>, folder: &FolderName, speech: &Speech) -> De
     tx.limit_rate(names::speech_rate(&conversation.id), rate);
 
     let id = TurnId::new(tx.new_id());
-    // The turn is guarded to be absent: a commit that is sent twice finds the turn that it made.
+    // Commits only if there is no such turn. A commit that is sent twice finds the turn that it
+    // made.
     if let Some(turn) = tx.get_unlikely::<Turn>(&id)? {
         return Ok(turn);
     }

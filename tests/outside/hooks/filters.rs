@@ -76,7 +76,7 @@ async fn filters_are_edited_shown_and_cleared_and_hold_at_once(stack: Stack) {
     stack.issue("acme").await;
     let err = stack.arizuko(&["token", "edit", "web:acme", "--only", "x-kind=a"]).await;
     let err = err.expect(1).err;
-    assert!(err.contains("only a webhook has these properties"), "{err}");
+    assert!(err.contains("only a webhook has hook options"), "{err}");
     // A revoked link is unknown, even to a delivery that a filter would leave out.
     stack.revoke("hook:acme/ci").await;
     assert_eq!(of_kind("a").await, 401);

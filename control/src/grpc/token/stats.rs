@@ -34,7 +34,7 @@ impl Service {
         let mut sums = vec![[0_u64; Counted::ALL.len()]; days.len()];
         for (partition, ids) in self.named(request.target).await? {
             if ids.len() > MOST_TOKENS {
-                let why = format!("name one of the JID's links: more than {MOST_TOKENS} are too many");
+                let why = format!("name one of the JID's links: it has more than {MOST_TOKENS}");
                 return Err(Refusal::LimitReached(why).into());
             }
             let tokens = ledger.records::<Token>(partition, &ids).await?.into_iter().flatten();
