@@ -21,7 +21,7 @@ const ROUNDS: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 const TRIES: u32 = 4_000;
 /// How many bytes the key has. Clients are told the first half of it.
 const KEY_BYTES: usize = 32;
-/// How long a challenge can be solved.
+/// How long the solution of a challenge is accepted after the challenge was made.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 /// How many characters a solution has, at most.
 const MAX_SOLUTION: usize = 4_096;

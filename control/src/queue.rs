@@ -19,13 +19,13 @@ pub(crate) struct Backlog {
     pub(crate) since: Time,
 }
 
-/// Queues a turn for its folder. Each round has at most one turn from each network of a link's
-/// visitors, and at most one of each webhook.
+/// Queues a turn for its folder. In each round, at most one such turn comes from each network of a
+/// link's visitors, and at most one from each webhook.
 pub(crate) fn enter(tx: &mut Tx<'_>, turn: &Turn) {
     enqueue(tx, turn, Some(flow(&turn.origin)));
 }
 
-/// Queues a turn in the current round, because it has been in a queue before.
+/// Queues a turn that has been in a queue before. It goes to the end of the current round.
 pub(crate) fn enter_again(tx: &mut Tx<'_>, turn: &Turn) {
     enqueue(tx, turn, None);
 }

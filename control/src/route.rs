@@ -50,7 +50,7 @@ pub(crate) enum ObserveFor {
 /// taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
-    /// The turn moves after this time if its folder has not added a frame.
+    /// The turn moves after this time if no agent of its folder has added a frame.
     #[serde(with = "crate::time::stored::option")]
     pub(crate) after: Option<Duration>,
     /// The turn moves after this time if it has not ended.

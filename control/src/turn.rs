@@ -205,7 +205,7 @@ pub(crate) struct Escalation {
     /// How long the next step waits for a frame.
     #[serde(default, skip_serializing_if = "is_default", with = "crate::time::stored::option")]
     pub(crate) silence: Option<Duration>,
-    /// When the step is taken if the folder has not added a frame.
+    /// When the step is taken if no agent of the folder has added a frame.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) silent_until: Option<Time>,
     /// When the step is taken if the turn has not ended.

@@ -100,8 +100,8 @@ impl v1::event_service_server::EventService for Service {
             true => names::parked_events(&id),
             false => names::waiting_events(&id),
         };
-        // Reads the ids of all events from that time on, to sort them by place. Only the page's own
-        // events are read in full.
+        // Reads the ids of all events from the page token's time on, to sort them by place. Only
+        // the page's own events are read in full.
         let from = request.page_token.split('-').next().and_then(|at| at.parse().ok());
         let from = from.unwrap_or_default();
         let members = ledger.members(partition, &set, from..=u64::MAX, u32::MAX).await?;

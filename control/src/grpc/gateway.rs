@@ -226,7 +226,8 @@ impl v1::gateway_service_server::GatewayService for Service {
             bytes => PAGE_BYTES.min(bytes as usize),
         };
         let backwards = request.before > 0;
-        // One more than the page holds: it is where the next page begins.
+        // Reads one turn more than the page holds: the next page begins with that turn or, if the
+        // caller reads backwards, the earlier page ends with it.
         let limit = size as u32 + 1;
         let (ledger, set) = (&control.ledger, &names::turns(&id));
         let members = if backwards {

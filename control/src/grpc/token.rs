@@ -27,7 +27,7 @@ use tracing::Instrument as _;
 mod list;
 mod stats;
 
-/// If EditToken edits more tokens than this, it doesn't return all their options.
+/// If EditToken edits more tokens than this, it returns their names, but not their other options.
 const EDITED_WHOLE: usize = 100;
 
 #[tonic::async_trait]
@@ -208,7 +208,7 @@ impl Service {
         Ok((token, secret.as_str().to_owned()))
     }
 
-    /// Returns the tokens that a target names.
+    /// Returns the ids of the tokens that a target names.
     async fn named(
         &self,
         target: Option<v1::TokenTarget>,
@@ -225,7 +225,7 @@ impl Service {
         Ok(vec![(partition, vec![id])])
     }
 
-    /// Returns the live tokens on a JID.
+    /// Returns the ids of the live tokens on a JID.
     async fn tokens_on(&self, jid: &str) -> Result<Vec<(Partition, Vec<TokenId>)>, Error> {
         let (control, partition) = (&self.control, self.partition_of_jid(jid)?);
         let Some(address) = control.ledger.record::<Address>(partition, jid).await? else {

@@ -153,7 +153,7 @@ pub(super) fn standard_key(secret: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Checks Twilio's signature. It is over the URL, followed by the sorted parameters if the body is
-/// a form. If the body is anything else, its hash is a parameter of the URL. The signature is an
+/// a form. If there is another body, its hash is a parameter of the URL. The signature is an
 /// HMAC-SHA-1, or HMAC-SHA-256 if a second header says so.
 fn twilio(secrets: &[Vec<u8>], signed: &Signed<'_>) -> Result<(), String> {
     let name = "x-twilio-signature";

@@ -161,7 +161,6 @@ const FIELDS: [Field; 26] = [
 impl Field {
     pub(crate) fn parse(path: &str) -> Result<&'static Self, Refusal> {
         let known = FIELDS.iter().find(|field| field.path == path);
-        known
-            .ok_or_else(|| Refusal::Invalid(format!("no field {path:?} of a token can be changed")))
+        known.ok_or_else(|| Refusal::Invalid(format!("a token has no field {path:?} to change")))
     }
 }

@@ -69,7 +69,7 @@ impl Turn {
         self.escalation.unfinished_until = unfinished_until;
     }
 
-    /// Restarts the folder's time for a first frame, if the folder had already added a frame.
+    /// Restarts the folder's time for a first frame, if an agent of the folder had added one.
     pub(super) fn await_first_frame_again(&mut self, now: Time) {
         if std::mem::take(&mut self.place.spoke) {
             self.escalation.silent_until = self.escalation.silence.map(|silence| now + silence);

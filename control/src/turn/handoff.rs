@@ -26,7 +26,7 @@ const MAX_MOVES: u32 = 20;
 /// An agent's request to hand off its turn.
 #[derive(Clone, Debug)]
 pub(crate) struct HandoffOrder {
-    /// The folder to move to; `None`: the folder that the route named.
+    /// The folder to move to; `None` for the turn's home folder.
     pub(crate) to: Option<FolderName>,
     /// A text for the next agent.
     pub(crate) note: String,

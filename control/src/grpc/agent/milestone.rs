@@ -1,7 +1,7 @@
 //! Traces the milestones of an attempt, and measures the time from a message to the first frame of
 //! its reply.
 //!
-//! The frames between the first and the end have no spans: there are too many.
+//! The frames between the first and the end have no spans, since there are too many of them.
 
 use super::said::Said;
 use crate::{

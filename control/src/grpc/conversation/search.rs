@@ -1,4 +1,4 @@
-//! Looks for words in the messages of conversations.
+//! Looks for words in the messages of conversations, and in what sites say of the visitors.
 
 use super::seen::excerpt;
 use crate::{

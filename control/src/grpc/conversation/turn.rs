@@ -61,7 +61,7 @@ pub(super) async fn page(
     wanted: &Wanted<'_>,
 ) -> Result<(Vec<v1::TurnDetail>, Option<u64>), Error> {
     let (set, range) = (names::turns(conversation), after.saturating_add(1)..=u64::MAX);
-    // One more than the page holds: it is where the next page begins.
+    // Reads one turn more than the page holds: the next page begins with that turn.
     let members = control.ledger.members(partition, &set, range, size as u32 + 1).await?;
     let (mut details, mut bytes) = (Vec::new(), 0);
     let shown = members.len().min(size);

@@ -35,7 +35,7 @@ type Place = (u64, String);
 struct Selection {
     /// `None`: the tokens of all partitions.
     partition: Option<Partition>,
-    /// The folder of the tokens, or one above it.
+    /// The folder of the tokens, or a folder above it.
     view: Option<FolderName>,
     /// The JID of the tokens, and its folder.
     jid: Option<(String, FolderName)>,
@@ -189,7 +189,8 @@ impl Service {
                 places.sort_unstable();
                 return Ok((places, end.is_some()));
             }
-            // All of these were issued in one millisecond and are on the page before, so read more.
+            // All tokens up to `end` were issued in one millisecond and come no later than `after`,
+            // so read more.
             limit *= 2;
         }
     }
