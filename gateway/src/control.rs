@@ -70,8 +70,8 @@ impl Control {
         if !has_key {
             request.idempotency_key = random_key();
         }
-        // The turn continues the trace of this request's span if that is exported, and otherwise
-        // the trace that the caller named.
+        // The turn continues the trace of this request's span if the span is exported, and
+        // otherwise the trace that the caller named.
         if let Some(traceparent) = traces::traceparent(&Span::current()) {
             request.traceparent = traceparent;
         }
@@ -84,7 +84,7 @@ impl Control {
         let mut posted =
             self.0.ask_node(ANSWER_TIMEOUT, &place, Effect::Write, request, call).await?;
         // Without a key from the visitor, only the gateway itself can have repeated the message.
-        // For a webhook, control tells the sender's repeats from the gateway's.
+        // For a webhook, control itself distinguishes the sender's repeats from the gateway's.
         posted.repeated &= has_key || is_hook;
         if posted.filtered || !posted.handshake.is_empty() {
             return Ok(posted);
@@ -179,8 +179,8 @@ impl Control {
         Subscription::open(self.0.clone(), access, target, cursor).await
     }
 
-    /// Tells a control about this gateway. Nothing depends on it, and an older control doesn't know
-    /// the call, so a failure is no reason to avoid a control.
+    /// Tells a control about this gateway. Nothing depends on this report, and an older control
+    /// doesn't know the call. So a control that fails the call is not avoided.
     pub(crate) async fn report(&self, request: pb::ReportGatewayRequest) {
         for node in self.0.all().iter() {
             let mut client = node.client.clone();

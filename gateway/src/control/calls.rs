@@ -1,5 +1,5 @@
-//! One stream of calls to one control. A call on it costs far less than a request of its own: it has
-//! no head, and calls that come together share a message.
+//! One stream of calls to one control. A call on the stream costs far less than a gRPC request of
+//! its own, because it has no head, and calls that come together share a message.
 
 use super::client::Client;
 use arizuko_proto::{
@@ -30,7 +30,7 @@ use tracing::Span;
 const BATCH: usize = 64;
 /// How many calls may wait to be sent; further ones wait for room.
 const QUEUE: usize = 1_024;
-/// How long a control that doesn't know such streams is not asked for one.
+/// How long to wait before asking a control for a stream again if it did not know such streams.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The stream of calls to one control. It is opened in the background once a call has succeeded.
@@ -43,7 +43,7 @@ enum State {
     Closed,
     Opening(#[expect(dead_code, reason = "dropping it stops the opening")] AbortOnDropHandle<()>),
     Open(Arc<Stream>),
-    /// At this time, control was found to be of a version that has no such streams.
+    /// Control's version has no such streams. This is when that was found out.
     Unknown(Instant),
 }
 
@@ -75,7 +75,8 @@ impl Calls {
         }
     }
 
-    /// Begins to open the stream for later calls, unless it is open or control has none.
+    /// Begins to open the stream for later calls, unless it is open or being opened, or control was
+    /// found lately not to know such streams.
     pub(super) fn prepare(&self) {
         let mut state = lock(&self.state);
         match &*state {
@@ -174,7 +175,7 @@ impl Stream {
     }
 }
 
-/// Somebody who waits for a call's answer. Dropping it forgets the call.
+/// A wait for a call's answer. Dropping it forgets the call.
 struct Waiting<'a> {
     open: &'a Mutex<Open>,
     number: u64,

@@ -1,4 +1,4 @@
-//! Follows the names of controls: a name stands for all controls whose addresses it has, and these
+//! Follows the names of controls. A name stands for the controls at all of its addresses, which
 //! change as controls come and go.
 
 use super::node::Node;
@@ -11,7 +11,7 @@ use tokio::{
 
 /// How often the resolver is asked.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long to wait before asking it again after a control did not answer.
+/// How long to wait before asking the resolver again after a control did not answer.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The addresses from `--control`, and the IP addresses that the names among them stand for.
@@ -74,7 +74,7 @@ impl Names {
                         tracing::info!(?controls, "the controls have changed");
                         nodes.send_replace(found.into());
                     }
-                    Err(error) => tracing::warn!("cannot call other controls: {error:#}"),
+                    Err(error) => tracing::warn!("cannot use new addresses of controls: {error:#}"),
                 }
             }
             tokio::select! {

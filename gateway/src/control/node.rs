@@ -24,8 +24,8 @@ use tonic::{Status, transport::Endpoint};
 /// For how long a control that did not answer is asked only after all others.
 const REST: Duration = Duration::from_secs(2);
 
-/// How many bytes a message has, at most, to be posted on the stream of calls: a longer one would
-/// hold up the others.
+/// The largest request, in bytes, that is posted on the stream of calls. A larger one would hold up
+/// the calls behind it.
 const SMALL_BYTES: usize = 16 << 10;
 
 /// One control. Its Watch stream has a connection of its own, so that neither the stream nor the

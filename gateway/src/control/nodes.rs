@@ -23,7 +23,7 @@ use tonic::{ConnectError, Response, Status};
 /// the store is slow, and the other controls would wait for it, too.
 const SLOW: Duration = Duration::from_millis(1_500);
 
-/// All controls, which change if they are found by name. Cheap to clone.
+/// All known controls. The list changes if controls are found by name. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Nodes(watch::Receiver<Arc<[Arc<Node>]>>);
 

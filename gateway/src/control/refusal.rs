@@ -5,7 +5,8 @@ use std::time::Duration;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-/// Control's refusal of a call, or `UNAVAILABLE` or `OUTCOME_UNKNOWN` if no control answered.
+/// Control's refusal of a call: `UNAVAILABLE` if no control carried the call out, `OUTCOME_UNKNOWN`
+/// if one may have done so without confirming it.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) reason: ErrorReason,
@@ -31,6 +32,6 @@ impl Refusal {
 
     /// Makes the refusal for a call that had no effect at any control.
     pub(super) fn unavailable() -> Self {
-        Self::new(ErrorReason::Unavailable, "no control answered")
+        Self::new(ErrorReason::Unavailable, "no control can serve")
     }
 }
