@@ -77,14 +77,15 @@ impl Content for Sent {
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 struct Message {
-    /// With at least 22 characters: the Idempotency-Key.
+    /// Serves as the Idempotency-Key if it has 22 to 255 characters and the request has no such
+    /// header.
     #[serde(default)]
     message_id: String,
     /// The conversation to go on in.
     #[schemars(with = "IdOrEmpty")]
     #[serde(default)]
     context_id: String,
-    /// Empty: a task takes no second message.
+    /// Must be empty, because a task takes no second message.
     #[serde(default)]
     task_id: String,
     /// `ROLE_USER`
@@ -156,11 +157,11 @@ impl Sent {
     fn into_message(self) -> Result<(NewMessage, String), Problem> {
         let Message { message_id, context_id, task_id, role, parts, metadata } = self.message;
         if self.configuration.is_some_and(|it| it.task_push_notification_config.is_some()) {
-            let detail = "This link sends no push notifications: subscribe to the task.";
+            let detail = "This link sends no push notifications. Subscribe to the task instead.";
             return Err(refused("PUSH_NOTIFICATION_NOT_SUPPORTED", detail));
         }
         if !task_id.is_empty() {
-            let detail = "A task takes one message: send the next one with its `contextId` only.";
+            let detail = "A task takes one message. Send the next one with the `contextId` only.";
             return Err(refused("UNSUPPORTED_OPERATION", detail));
         }
         if role != "ROLE_USER" {
@@ -202,7 +203,7 @@ struct Call {
 const VERSION: Header = Header {
     name: "A2A-Version",
     lengths: 0..=usize::MAX,
-    description: "The version of A2A, such as `1.0`, which is the only one.",
+    description: "The version of A2A that the client speaks: `1.0` or any other 1.x.",
 };
 
 impl Argument for Call {

@@ -38,7 +38,7 @@ pub(super) fn routes() -> Routes<Arc<Gateway>> {
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "UiChat")]
 struct Chat {
-    /// The chat's id, which the client makes up, unless it goes on with a conversation.
+    /// The chat's id: the id of a conversation to go on in, or any other that the client made up.
     #[serde(default)]
     id: String,
     /// The last one is the user's, and is sent.
@@ -46,7 +46,8 @@ struct Chat {
     /// `regenerate-message` asks for a reply to be made anew.
     #[serde(default)]
     trigger: String,
-    /// If `trigger` asks for a reply to be made anew, which one: a turn's id, or anything else.
+    /// If `trigger` asks for a reply to be made anew: the id of the reply's turn. With anything
+    /// else, the conversation's newest reply is made anew.
     #[serde(default, rename = "messageId")]
     message_id: Option<String>,
     /// The solution of a challenge.
@@ -79,8 +80,8 @@ struct Part {
 
 impl Chat {
     /// Returns the turn whose reply is to be made anew; `None` if the request doesn't ask for that,
-    /// or doesn't say which. The SDK omits that reply from the messages, and with it the
-    /// conversation's id.
+    /// or names neither the turn nor a conversation that has one. The SDK omits that reply from the
+    /// messages, and with it the conversation's id.
     async fn replaced(&self, caller: &Caller) -> Result<Option<Exchange>, Problem> {
         if self.trigger != "regenerate-message" {
             return Ok(None);
@@ -142,7 +143,7 @@ async fn resume(
             let newest = Exchange::newest(caller, id).await?;
             newest.filter(|(_, status)| document::is_open(*status)).map(|(exchange, _)| exchange)
         }
-        // The client made up this id: the chat has no conversation yet.
+        // The client made up this id, so the chat has no conversation yet.
         Err(_) => {
             caller.gateway.control.resolve(caller.link.access()).await?;
             None

@@ -1,4 +1,4 @@
-//! A request of a protocol: who asks, and the document in JSON that most of them post.
+//! A request of a protocol: who asks, and the JSON document that most requests post.
 
 use crate::{
     address::Visitor,

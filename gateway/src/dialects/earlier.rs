@@ -13,8 +13,9 @@ pub(super) struct Said {
     pub(super) text: String,
 }
 
-/// Returns the conversation that the newest message with one names in its metadata, or else the
-/// thread's id if that is a conversation's; empty if there is none.
+/// Returns the conversation that the messages' metadata name; if several are named, the newest
+/// message with one counts. If none is named, returns `thread` if that is a conversation's id, and
+/// otherwise an empty text.
 pub(super) fn conversation<'a>(
     metadata: impl DoubleEndedIterator<Item = &'a Value>,
     thread: &str,

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 /// How long one read of the turn waits: as long as control allows.
 const LOOK: Duration = Duration::from_secs(50);
-/// How many of a conversation's newest turns to search for an open one.
+/// How many of a conversation's newest turns to read, to find one turn among them.
 const NEWEST_TURNS: u32 = 20;
 
 /// A turn, and the request that reads it. The request counts as a stream of its address.
@@ -57,7 +57,8 @@ impl Exchange {
         headers: &HeaderMap,
         message: NewMessage,
     ) -> Result<Self, Problem> {
-        // Counts the stream first, so that no message is refused once it is taken.
+        // Counts the stream before the message is posted, so that its limit refuses the message and
+        // not only its answer.
         let Caller { gateway, link, visitor } = &caller;
         let permit = gateway.streams.open(visitor.0)?;
         let posted = message.post(gateway, link, *visitor, headers).await?;
@@ -96,8 +97,8 @@ impl Exchange {
         Ok((exchange, turn.status()))
     }
 
-    /// Reads the newest turns of the conversation, oldest first, and the last frame that they
-    /// include.
+    /// Reads the newest turns of the conversation, oldest first, and the cursor of the last frame
+    /// that they include.
     async fn newest_turns(
         &self,
     ) -> Result<(Vec<pb::ConversationTurn>, Option<pb::Cursor>), Refusal> {
@@ -154,8 +155,8 @@ impl Exchange {
         }
     }
 
-    /// Answers with the reply as it is made: from its start, or after the frame that the client has
-    /// if that is in the log.
+    /// Answers with the reply as it is made: from its start, or after the frame that the client
+    /// has, if that frame is in the log.
     pub(super) async fn stream(
         self,
         mut dialect: impl Dialect,
@@ -233,8 +234,8 @@ impl Caller {
     }
 }
 
-/// Adds the client's own id for a request as the Idempotency-Key, unless there is one or the id may
-/// not be unique.
+/// Adds the client's own id for a request as the Idempotency-Key, unless the request has such a key
+/// already or the id can't be one, for example because it is too short to be unique.
 pub(super) fn with_key(mut headers: HeaderMap, id: &str) -> HeaderMap {
     if IDEMPOTENCY_KEY.lengths.contains(&id.len())
         && let Ok(key) = HeaderValue::try_from(id)

@@ -47,7 +47,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const INSTRUCTIONS: &str = "Talk to the agent behind this chat link. `send_message` sends a \
     message and waits for the reply. If there is none yet, `get_turn_status` waits for it and \
-    `get_turn` reads it. To go on in a conversation, name it.";
+    `get_turn` reads it. To go on in a conversation, pass its id.";
 
 pub(super) fn routes() -> Routes<Arc<Gateway>> {
     // GET isn't served: the 405 tells a client that there is no stream of its own to open.
@@ -66,7 +66,7 @@ async fn serve(
     body: Unread<JsonObject>,
 ) -> Result<Response, Problem> {
     let (body, _share) = body.read(&gateway, &link, visitor, &headers).await?;
-    // Not every request makes a call to control that checks the token.
+    // Checks the token here, since not every request makes a call to control that checks it.
     gateway.control.resolve(link.access()).await?;
     // Leaves out the path, which has the secret, and the headers that the SDK doesn't need. The SDK
     // needs a host, but any host will do.
@@ -78,7 +78,7 @@ async fn serve(
     request.headers_mut().extend(kept.map(|(name, value)| (name.clone(), value.clone())));
     let room = Arc::default();
     let tools = Tools { gateway, link, visitor, room: Arc::clone(&room) };
-    // `check_host` and `check_origin` have checked those headers.
+    // The SDK need not check Host and Origin: `check_host` and `check_origin` have.
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
@@ -120,7 +120,7 @@ pub(super) async fn show_problems(request: extract::Request, next: Next) -> Resp
     })
 }
 
-/// As `Problem`, which is `error.data`, in the form of JSON-RPC.
+/// A problem in the form of JSON-RPC. `error.data` is the `Problem` itself.
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct McpError<'a> {
     #[schemars(extend("const" = "2.0"))]
@@ -235,7 +235,8 @@ impl Tools {
         let SendMessage { message, idempotency_key, wait } = parse(arguments)?;
         let usual = if takes_tasks { 0 } else { u64::MAX };
         let wait = WaitQuery { wait: wait.or(Some(usual)) }.duration();
-        // Counts the wait first, so that a full gateway refuses the message before it is posted.
+        // Counts the wait before the message is posted, so that its limit refuses the message and
+        // not only its answer.
         let _permit = (!wait.is_zero()).then(|| gateway.streams.open(visitor.0)).transpose()?;
         let mut headers = HeaderMap::new();
         if !idempotency_key.is_empty() {
@@ -350,8 +351,8 @@ fn tools() -> Vec<Tool> {
         .with_annotations(reads()),
         tool(
             "get_turn_status",
-            "Tells whether a turn is queued, running, done, failed, cancelled or expired, without \
-             its reply.",
+            "Returns the status of a turn, such as queued, running, done or failed, without the \
+             reply.",
             json!({ "turn_id": turn_id, "wait": wait(0) }),
             "turn_id",
         )

@@ -1,4 +1,5 @@
-//! `/chat/{token}/v1/…`: OpenAI's chat completions. A client's `base_url` is the link with `v1`.
+//! `/chat/{token}/v1/…`: OpenAI's chat completions. A client's `base_url` is the link's URL
+//! followed by `v1`.
 
 mod answer;
 
@@ -47,7 +48,7 @@ pub(super) fn routes() -> Routes<Arc<Gateway>> {
 const CONVERSATION: Header = Header {
     name: "Arizuko-Conversation",
     lengths: 0..=255,
-    description: "The conversation to go on in. `metadata.conversation` wins.",
+    description: "The conversation to go on in. `metadata.conversation` takes precedence.",
 };
 
 /// The parts of a request that have a meaning here. Others, such as `temperature`, are the agent's
@@ -58,13 +59,13 @@ struct CompletionRequest {
     messages: Vec<Message>,
     stream: Option<bool>,
     metadata: Option<Metadata>,
-    /// 1, if anything.
+    /// Must be 1 if present.
     n: Option<u32>,
-    /// None.
+    /// Must be empty if present.
     tools: Option<Vec<Value>>,
-    /// None.
+    /// Must be empty if present.
     functions: Option<Vec<Value>>,
-    /// Of type `text`, if anything.
+    /// Must be of type `text` if present.
     response_format: Option<Typed>,
 }
 
@@ -72,7 +73,7 @@ impl Content for CompletionRequest {
     const HEADERS: &'static [&'static Header] = &[&IDEMPOTENCY_KEY, &VISITOR, &CONVERSATION];
 }
 
-/// A message, as it is also an item of a response's input.
+/// A message of a completion's request. An item of a response's input has the same form.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub(super) struct Message {
@@ -124,7 +125,7 @@ impl CompletionRequest {
         refuse_format("response_format", self.response_format.as_ref())?;
         match self.n {
             None | Some(1) => Ok(()),
-            Some(_) => Err(Problem::invalid("This link does not take `n`: there is one reply.")),
+            Some(_) => Err(Problem::invalid("`n` must be 1 or absent: there is one reply.")),
         }
     }
 
@@ -156,7 +157,8 @@ pub(super) fn refuse_tools(tools: Option<&Vec<Value>>) -> Result<(), Problem> {
 pub(super) fn refuse_format(name: &str, format: Option<&Typed>) -> Result<(), Problem> {
     match format {
         Some(format) if format.r#type != "text" => {
-            let detail = format!("This link does not take `{name}`: the reply is text.");
+            let detail =
+                format!("`{name}` must have the type `text` or be absent: the reply is text.");
             Err(Problem::invalid(detail))
         }
         _ => Ok(()),

@@ -8,7 +8,7 @@ use http::{
 };
 use serde_json::Value;
 
-/// Replaces the body of a response that has a problem with the JSON that `document` returns.
+/// If a response has a problem, replaces its body with the JSON that `document` returns.
 pub(super) fn told_as(response: Response, document: impl FnOnce(&Problem) -> Value) -> Response {
     let Some(problem) = response.extensions().get::<Problem>() else {
         return response;

@@ -136,7 +136,7 @@ impl<D: Dialect> View for Reply<D> {
 
     fn end(&mut self, end: &End, out: &mut String) {
         let problem = match end {
-            // Its conversation was deleted.
+            // The turn's conversation was deleted.
             End::Over => Problem::not_found(),
             End::Revoked => Problem::token_invalid(),
             End::Paused => Problem::paused(),

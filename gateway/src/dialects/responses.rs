@@ -47,17 +47,17 @@ pub(super) fn routes() -> Routes<Arc<Gateway>> {
 /// decide.
 #[derive(Deserialize, JsonSchema)]
 struct ResponseRequest {
-    /// Of messages, the last one is the user's, and is sent.
+    /// A text to send, or messages. The last message is the user's, and is sent.
     input: Input,
     instructions: Option<String>,
     stream: Option<bool>,
     background: Option<bool>,
     /// The response whose conversation to go on in.
     previous_response_id: Option<String>,
-    /// The conversation to go on in, in place of `previous_response_id`.
+    /// Names the conversation to go on in, instead of `previous_response_id`.
     conversation: Option<Conversation>,
     metadata: Option<Metadata>,
-    /// None.
+    /// Must be empty if present.
     tools: Option<Vec<Value>>,
     text: Option<Text>,
 }
@@ -88,7 +88,7 @@ enum Conversation {
 #[derive(Deserialize, JsonSchema)]
 #[schemars(inline)]
 struct Text {
-    /// Of type `text`, if anything.
+    /// Must be of type `text` if present.
     format: Option<Typed>,
 }
 
@@ -135,7 +135,8 @@ struct ResponsePath {
 fn turn_id(response: &str) -> Result<String, Problem> {
     let id = response.strip_prefix(PREFIX).unwrap_or_default();
     let parsed = TurnId::parse(id.to_owned());
-    let TurnId(id) = parsed.map_err(|_| Problem::invalid("This is not the id of a response."))?;
+    let TurnId(id) =
+        parsed.map_err(|_| Problem::invalid("A response's id is `resp_` and a turn's id."))?;
     Ok(id)
 }
 
@@ -278,8 +279,8 @@ impl Dialect for Events {
     }
 
     fn failed(&mut self, problem: &Problem, out: &mut String) {
-        // OpenAI's libraries raise the object in `error`; its API reference has the fields at the
-        // top level.
+        // OpenAI's libraries raise the object in `error`; OpenAI's API reference has the fields at
+        // the top level.
         let mut error = json!(OpenAiError::new(problem));
         for field in ["code", "message", "param"] {
             error[field] = error["error"][field].clone();

@@ -10,7 +10,8 @@ use axum::{
 use http::{StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
-/// How many characters the id of a request may have: each event of an answer repeats it.
+/// How many bytes the id of a request may have. It is limited because each event of an answer
+/// repeats it.
 const MAX_ID: usize = 255;
 
 /// Our reasons, A2A's names for them, and their codes in JSON-RPC.
@@ -46,7 +47,7 @@ impl Form {
         if request["jsonrpc"] == "2.0" && (is_short || id.is_number() || id.is_null()) {
             return Ok(Self::Rpc(id.clone()));
         }
-        let detail = "A request has `\"jsonrpc\": \"2.0\"` and a short `id`.";
+        let detail = "A request must have `\"jsonrpc\": \"2.0\"`, and a short `id` or `null`.";
         Err(super::refused("INVALID_REQUEST", detail))
     }
 
@@ -100,7 +101,7 @@ impl Form {
     }
 }
 
-/// Returns gRPC's word for a status.
+/// Returns gRPC's word for an HTTP status.
 fn status(status: StatusCode) -> &'static str {
     match status.as_u16() {
         400 => "INVALID_ARGUMENT",

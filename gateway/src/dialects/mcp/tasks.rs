@@ -13,7 +13,7 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 
-/// How often a client should ask for a task, in milliseconds.
+/// How long a client should wait between two requests for a task, in milliseconds.
 const POLL: u64 = 1000;
 
 /// Returns the task of a message that was just taken.
@@ -22,7 +22,8 @@ pub(super) fn begun(posted: &pb::PostMessageResponse) -> CreateTaskResult {
     CreateTaskResult::new(task(&posted.turn_id, at, at))
 }
 
-/// Returns the task of a turn. `result` is what the call that began it returns at its end.
+/// Returns the task of a turn. `result` is what the call that began the turn returns when the turn
+/// ends.
 pub(super) fn of_turn(turn: &pb::ConversationTurn, result: &CallToolResult) -> GetTaskResult {
     let begun_at = turn.user.as_ref().and_then(|user| user.created_at.as_ref());
     let mut task = task(&turn.turn_id, begun_at, turn.ended_at.as_ref().or(begun_at));

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 /// The one model, which is whoever answers the link.
 pub(crate) const MODEL: &str = "arizuko";
 
-/// Text is in `choices[0].message.content`; in a chunk, what follows is in
+/// The text is in `choices[0].message.content`. A chunk has the next piece of it in
 /// `choices[0].delta.content`.
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct Completion<'a> {
@@ -94,7 +94,7 @@ struct Told<'a> {
     param: (),
     /// The reason, as in `Problem`.
     code: &'static str,
-    /// With 428: as in `Problem`.
+    /// Present with the status 428, as in `Problem`.
     #[schemars(with = "Challenge")]
     #[serde(skip_serializing_if = "Option::is_none")]
     challenge: Option<&'a RawValue>,

@@ -81,7 +81,7 @@ struct Format {
     r#type: &'static str,
 }
 
-/// All messages of the reply.
+/// All messages of the reply, as one.
 #[derive(JsonSchema, Serialize)]
 #[schemars(inline)]
 pub(super) struct Item {
