@@ -8,8 +8,8 @@ use prost_types::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// observed: kept as context for the agent and not answered by itself. dropped: shown to no agent.
-/// Both end the turn at once.
+/// observed: kept as context for the agent, and gets no reply of its own. dropped: shown to no
+/// agent. Both end the turn at once.
 #[derive(Clone, Copy, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
@@ -59,7 +59,7 @@ pub(crate) struct TurnDocument<'a> {
     #[schemars(with = "String", extend("format" = "date-time"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ended_at: Option<String>,
-    /// The turn whose message has replaced this one's.
+    /// The turn whose message has replaced this turn's message.
     #[schemars(with = "Id")]
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) superseded_by: &'a str,
@@ -69,8 +69,8 @@ pub(crate) struct TurnDocument<'a> {
 }
 
 impl<'a> TurnDocument<'a> {
-    /// Makes a turn's document. `html` has the rendered text of each message in `assistant`, if it
-    /// is wanted; the messages then have no `content`.
+    /// Makes a turn's document. If HTML is wanted, `html` has the rendered text of each message in
+    /// `assistant`; the messages then have no `content`.
     pub(crate) fn new(turn: &'a pb::ConversationTurn, html: Option<&'a [Rendered]>) -> Self {
         let assistant = turn.assistant.iter().enumerate().map(|(index, message)| {
             let mut document = MessageDocument::new(message);
@@ -112,7 +112,7 @@ pub(crate) struct MessageDocument<'a> {
     #[schemars(with = "String", extend("enum" = ["user", "assistant", "person"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) author: Option<&'static str>,
-    /// The name of the person who wrote it; empty for an agent.
+    /// The name of the person who wrote it; absent for an agent.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) name: &'a str,
     /// Markdown, if an agent wrote it. A person's words are plain text.
@@ -121,11 +121,12 @@ pub(crate) struct MessageDocument<'a> {
     pub(crate) content: Option<&'a str>,
     #[schemars(extend("format" = "date-time"))]
     pub(crate) created_at: Option<String>,
-    /// The turn whose message this one of the visitor replaces.
+    /// The turn whose message is replaced by this one, which is the visitor's.
     #[schemars(with = "Id")]
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) supersedes: &'a str,
-    /// The HTML of each of its blocks, with `html=1`. The message then has no `content`.
+    /// The HTML of each of the message's blocks. Present if the request has `html=1`. The message
+    /// then has no `content`.
     #[schemars(with = "Vec<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) html: Option<&'a [String]>,

@@ -80,21 +80,22 @@ pub(crate) async fn open(
     Ok(stream::respond(gateway, subscription, Events { of_turn, html }, permit))
 }
 
-/// Answers an outage: a stream that ends at once and asks its reader to reconnect.
+/// Answers an outage with a stream that ends at once and asks its reader to reconnect.
 pub(crate) fn come_back_later() -> Response {
     let mut text = String::new();
     sse::write_retry_later(&mut text);
     sse::response(text.into())
 }
 
-/// The cursor is not in the log: forget all, a replay from the start follows. Its `id:` is empty.
+/// The cursor is not in the log. Forget all frames: a replay from the start follows. The event's
+/// `id:` is empty.
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct ResetData<'a> {
     reason: &'a str,
 }
 
-/// The stream ends: the link is revoked, or it is paused. Until it is resumed, streams and messages
-/// get 403 LINK_PAUSED.
+/// The stream ends, because the link was revoked, has expired or was paused. Until a paused link is
+/// resumed, streams and messages get 403 LINK_PAUSED.
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct EndData {}
 

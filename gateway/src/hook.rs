@@ -49,7 +49,8 @@ pub(crate) async fn deliver(
     Parts { method, uri, headers, .. }: Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    // Counts the wait first, so that no delivery is refused once it is taken.
+    // Counts the wait before the delivery is posted, so that its limit refuses the delivery and not
+    // only its answer.
     let is_long = asked.is_some_and(|wait| !wait.is_zero());
     let permit = is_long.then(|| gateway.streams.open(visitor.0)).transpose()?;
     let Content { content, encoded_content, share } =
@@ -164,7 +165,7 @@ pub(crate) async fn turn_or_greeting(
 const REQUEST_ORIGIN: Header = Header {
     name: "WebHook-Request-Origin",
     lengths: 0..=usize::MAX,
-    description: "Who asks to send. It is allowed.",
+    description: "Who asks to send. The answer allows it.",
 };
 
 /// The CloudEvents sender that asks whether it may send, if one does.

@@ -28,8 +28,8 @@ use std::{
 
 /// How many elements may be open at once. The sanitiser's time grows with their number.
 const MAX_DEPTH: usize = 32;
-/// How often the parser may look at an open list or quote: it looks at all of them on each line.
-/// This takes less than a tenth of a second.
+/// How many looks at open lists and quotes a text may cost the parser, which looks at each open one
+/// on every line. This many take less than a tenth of a second.
 const MAX_LOOKS: usize = 4_000_000;
 
 static SANITISER: LazyLock<Builder<'static>> = LazyLock::new(|| {
@@ -186,8 +186,8 @@ fn parse(text: &str) -> impl Iterator<Item = (Event<'_>, Range<usize>)> {
     events.map(|(event, range)| (harmless(event), range))
 }
 
-/// Drops the elements that are nested too deeply. Their text stays, and that of blocks gets its own
-/// lines.
+/// Drops the elements that are nested too deeply. Their text stays; the text of a dropped block
+/// gets lines of its own.
 fn shallow<'a>(events: impl Iterator<Item = Event<'a>>) -> impl Iterator<Item = Event<'a>> {
     let (mut open, mut dropped) = (0, 0);
     events.filter_map(move |event| match &event {

@@ -59,13 +59,14 @@ pub(crate) async fn with_slash(OriginalUri(uri): OriginalUri) -> Response {
 
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct PageQuery {
-    /// Shows the conversation with this id, also without JavaScript. Empty: a new one.
+    /// Shows the conversation with this id, also without JavaScript. If empty, shows a new one.
     #[schemars(with = "Option<IdOrEmpty>")]
     conversation: Option<String>,
-    /// Shows the turns before this one, and not the newest ones, without JavaScript.
+    /// Without JavaScript: shows the newest turns before this place in the history, which is the
+    /// `previous` of another page.
     before: Option<u64>,
-    /// The id of a turn: returns the document of the page's iframe without JavaScript, with the
-    /// replies from that turn on.
+    /// The id of a turn. The answer is then the document of the iframe that a page without
+    /// JavaScript has, with the replies from that turn on.
     replies: Option<String>,
 }
 

@@ -27,8 +27,8 @@ pub(crate) enum FrameData<'a> {
     Rated(RatedData<'a>),
 }
 
-/// A whole message. It replaces the deltas with its id. A turn without `user` began with a message
-/// of an agent or a person.
+/// A whole message. It replaces the deltas with its id. A turn without a `user` event began with a
+/// message of an agent or a person.
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct MessageData<'a> {
     id: &'a str,
@@ -40,14 +40,14 @@ pub(crate) struct MessageData<'a> {
     n: Option<u32>,
     #[schemars(extend("enum" = ["user", "assistant", "person"]))]
     author: &'static str,
-    /// The name of the person who wrote it; empty for an agent.
+    /// The name of the person who wrote it; absent for an agent.
     #[serde(skip_serializing_if = "str::is_empty")]
     name: &'a str,
     /// Markdown, if an agent wrote it. A person's words are plain text.
     content: &'a str,
     #[schemars(extend("format" = "date-time"))]
     created_at: Option<String>,
-    /// The turn whose message this one of the visitor replaces.
+    /// The turn whose message is replaced by this one, which is the visitor's.
     #[schemars(with = "Id")]
     #[serde(skip_serializing_if = "str::is_empty")]
     supersedes: &'a str,
@@ -72,7 +72,7 @@ pub(crate) struct StatusData<'a> {
     text: &'a str,
 }
 
-/// What the agent calls the conversation. Empty: nothing any more.
+/// The title that the agent gives the conversation. Empty if it no longer has one.
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct TitleData<'a> {
     #[schemars(with = "Id")]
@@ -104,7 +104,8 @@ pub(crate) struct TurnDoneData<'a> {
     error: &'a str,
 }
 
-/// On the conversation's stream: what the visitor thinks of a reply. `null` takes it back.
+/// On the conversation's stream: what the visitor thinks of a reply. `null` takes an earlier rating
+/// back.
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct RatedData<'a> {
     #[schemars(with = "Id")]

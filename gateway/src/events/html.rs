@@ -21,10 +21,10 @@ use tokio::time::Instant;
 
 /// Deltas that arrive within this time are rendered together. People don't see shorter steps.
 const PAUSE: Duration = Duration::from_millis(60);
-/// How much text of unfinished messages a stream keeps. A turn that has more is rendered message by
-/// message, as each is finished.
+/// How many bytes of a turn's unfinished messages are kept. If the turn has more, each of its
+/// messages is rendered only once it is finished.
 const MOST_BYTES: usize = 128 * 1024;
-/// How many bytes of [`MOST_BYTES`] a message takes besides its text.
+/// How many bytes of [`MOST_BYTES`] a message takes besides its id and text.
 const MESSAGE_BYTES: usize = 512;
 /// After a rendering, this many times its duration is added to [`PAUSE`].
 const PAUSE_TIMES: u32 = 10;
@@ -55,10 +55,10 @@ struct Unfinished {
     took: Duration,
 }
 
-/// With `html=1`: what has changed in the HTML of message `id`, as a list of blocks. Its blocks from
-/// number `block` on (from 0) are now those of the array `html`; drop the others from there on. The
-/// first of them keeps the first `keep` and the last `tail` UTF-16 code units that it had (0 if
-/// absent), with `html[0]` in between. An empty array says that the message has `block` blocks.
+/// With `html=1`: what has changed in the HTML of message `id`, which is a list of blocks. The
+/// array `html` replaces all blocks from number `block` on, counted from 0. Of the old block
+/// `block`, the first `keep` and the last `tail` UTF-16 code units stay (0 if absent), around
+/// `html[0]`. If the array is empty, only the blocks before `block` stay.
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct HtmlData<'a> {
     id: &'a str,
@@ -191,7 +191,7 @@ impl Unfinished {
         self.changed.insert(delta.id.clone());
     }
 
-    /// Returns how much is kept of the messages.
+    /// Returns how many bytes the messages that are kept count as.
     fn bytes(&self) -> usize {
         let messages = self.messages.iter();
         messages.map(|(id, message)| id.len() + message.text().len() + MESSAGE_BYTES).sum()

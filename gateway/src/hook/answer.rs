@@ -23,14 +23,15 @@ use http::{
 use serde_json::json;
 use std::{convert::Infallible, time::Duration};
 
-/// Keeps a browser from running anything in a response, whatever its type, in our origin.
+/// Keeps a browser from running any part of a response in our origin, whatever the response's type.
 const POLICY: HeaderValue =
     HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");
 
 /// The query parameter that asks for a wait.
 const WAIT: &str = "wait";
 
-/// The `?wait=` of a delivery, in whole seconds. Anything else is a parameter of the sender's own.
+/// The `?wait=` of a delivery, in whole seconds. Any other value of `wait` is the sender's own and
+/// is ignored.
 pub(crate) struct AskedWait(pub(super) Option<Duration>);
 
 impl Argument for AskedWait {

@@ -58,7 +58,7 @@ impl<S: Sync> FromRequestParts<S> for Visit {
     /// Reads the challenge.
     ///
     /// # Errors
-    /// It is too long or has control characters.
+    /// The challenge is too long or has control characters.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         if let Some(challenge) = parts.headers.get(OKTAS_CHALLENGE.name) {
             let challenge = checked(challenge.to_str().unwrap_or_default())?;
@@ -70,8 +70,8 @@ impl<S: Sync> FromRequestParts<S> for Visit {
     }
 }
 
-/// Answers a delivery with a challenge to repeat: Microsoft Graph sends it in the query; Event
-/// Grid, Twitch and Slack in the body. `None` if there is no challenge.
+/// Answers a delivery that has a challenge to repeat. Microsoft Graph sends the challenge in the
+/// query; Event Grid, Twitch and Slack send it in the body. `None` if there is no challenge.
 ///
 /// # Errors
 /// The challenge is too long or has control characters.
@@ -137,13 +137,13 @@ fn repeat(challenge: &str) -> Result<Response, Problem> {
 fn checked(challenge: &str) -> Result<&str, Problem> {
     if challenge.len() > MAX_CHALLENGE || challenge.chars().any(char::is_control) {
         return Err(Problem::invalid(format!(
-            "A challenge has at most {MAX_CHALLENGE} bytes and no control characters."
+            "A challenge must have at most {MAX_CHALLENGE} bytes and no control characters."
         )));
     }
     Ok(challenge)
 }
 
-/// Returns the first value of a query parameter that is not empty.
+/// Returns the first value of a query parameter that isn't the empty text.
 pub(super) fn parameter(uri: &Uri, name: &str) -> Option<String> {
     let mut parameters = form_urlencoded::parse(uri.query()?.as_bytes());
     let (_, value) = parameters.find(|(key, value)| key == name && !value.is_empty())?;

@@ -4,11 +4,12 @@ use arizuko_proto::v1 as pb;
 use bytes::Bytes;
 use http::{HeaderMap, header::CONNECTION};
 
-/// Words in the name of a header with a credential, which agents must not see. The link's secret
-/// admits the sender, so no agent needs another credential.
+/// If a header's name has one of these words, the header holds a credential. Agents must not see
+/// credentials, and need none: the link's secret admits the sender.
 const CREDENTIALS: [&str; 8] =
     ["authorization", "cookie", "token", "secret", "password", "passwd", "credential", "apikey"];
-/// Words before `-key` in the name of a header with a credential. `Idempotency-Key` holds none.
+/// If a header's name has one of these words before `-key`, the header holds a credential.
+/// `Idempotency-Key` holds none.
 const KINDS_OF_KEY: [&str; 9] = [
     "api",
     "access",
@@ -58,9 +59,9 @@ pub(super) fn sort(headers: &HeaderMap) -> Headers {
     Headers { forwarded, credentials }
 }
 
-/// Whether a header, by its name, holds a credential: `x-gitlab-token`, `x-api-key`,
-/// `x-telegram-bot-api-secret-token`. A signature is not a credential: it is of no use for another
-/// request.
+/// Whether a header's name says that it holds a credential, such as `x-gitlab-token`, `x-api-key`
+/// or `x-telegram-bot-api-secret-token`. A signature is not a credential: it is of no use for
+/// another request.
 fn is_credential(name: &str) -> bool {
     let words: Vec<&str> = name.split(['-', '_']).collect();
     let is_key = |pair: &[&str]| KINDS_OF_KEY.contains(&pair[0]) && pair[1] == "key";

@@ -14,10 +14,10 @@ static LINKS: LazyLock<LinkFinder> = LazyLock::new(|| {
 });
 
 /// Turns bare addresses into links, tasks into boxes, and footnotes into notes. A footnote has its
-/// label, not a number: blocks are written one by one.
+/// label, not a number, because blocks are written one by one.
 pub(super) fn forms<'a>(events: impl Iterator<Item = Event<'a>>) -> Vec<Event<'a>> {
     let mut forms = Vec::new();
-    // Open links and code blocks: in those, no address becomes a link.
+    // How many links and code blocks are open. In them, no address becomes a link.
     let mut opaque = 0;
     for event in TextMergeStream::new(events) {
         match event {
@@ -75,7 +75,8 @@ fn is_web(url: &str) -> bool {
     })
 }
 
-/// Gives a table's cells their alignment as an attribute: the page's policy forbids styles in HTML.
+/// Gives a table's cells their alignment as an attribute, because the page's policy forbids styles
+/// in HTML.
 pub(super) fn aligned(html: &str) -> Cow<'_, str> {
     if !html.contains(" style=\"text-align: ") {
         return html.into();
@@ -83,7 +84,7 @@ pub(super) fn aligned(html: &str) -> Cow<'_, str> {
     let mut aligned = html.to_owned();
     for cell in ["<th", "<td"] {
         for side in ["left", "center", "right"] {
-            // In text, `<` is escaped.
+            // In text, `<` is escaped, so this finds only tags.
             let style = format!("{cell} style=\"text-align: {side}\">");
             aligned = aligned.replace(&style, &format!("{cell} align=\"{side}\">"));
         }

@@ -25,16 +25,15 @@ pub(crate) struct Streaming {
     sent: usize,
 }
 
-/// What has changed: the message's blocks from number `block` on. The reader drops the others from
-/// there on.
+/// What has changed in a message's HTML: `html` replaces all blocks from number `block` on.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Patch {
     pub(crate) block: usize,
-    /// How much of the first block's HTML stays, at its start and at its end, in UTF-16 code units.
+    /// How much of the old block `block` stays, at its start and at its end, in UTF-16 code units.
     /// The first of `html` goes between.
     pub(crate) keep: usize,
     pub(crate) tail: usize,
-    /// The HTML of the blocks, except for the parts of the first block that stay.
+    /// The HTML of the new blocks, except for the parts of the first one that stay.
     pub(crate) html: Vec<String>,
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The least contrast of text, with some room above the 4.5 of WCAG 2: links stand on tinted
-/// backgrounds.
+/// The least contrast of text, with some room above the 4.5 of WCAG 2, because links stand on
+/// tinted backgrounds.
 const TEXT_CONTRAST: f64 = 5.0;
 /// The least contrast of what only has to be seen, as in WCAG 2.
 const SEEN_CONTRAST: f64 = 3.0;
@@ -19,8 +19,8 @@ const BLACK: Colour = Colour([0; 3]);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Colour([u8; 3]);
 
-/// The page's backgrounds in one theme, as in page.css, and how much of the accent is in a slip,
-/// the background of a visitor's message.
+/// The page's backgrounds in one theme, as in page.css, and how much of the accent is in a slip
+/// (the background of a visitor's message).
 struct Theme {
     paper: Colour,
     sheet: Colour,
@@ -143,7 +143,7 @@ pub(super) fn style(accent: Colour) -> String {
         both("on-fill", |palette| palette.on_fill),
         both("slip", |palette| palette.slip),
     ];
-    // On paper the page is black and white.
+    // A printed page is black and white.
     format!("@media not print{{:root{{{}}}}}", colours.join(";"))
 }
 

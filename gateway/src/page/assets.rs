@@ -107,7 +107,7 @@ pub(super) struct Inline {
 }
 
 impl Inline {
-    /// Returns the place of the style in a page. It must be the page's first style element.
+    /// Returns the place of the style in a page. The style must be the page's first style element.
     pub(super) fn place(&'static self, html: &str) -> Option<HasPart> {
         let tag = "<style>";
         Some(HasPart(html.find(tag)? + tag.len(), &self.part))

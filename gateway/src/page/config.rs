@@ -9,7 +9,8 @@ use serde::Serialize;
 /// A link's settings.
 #[derive(JsonSchema, Serialize)]
 pub(crate) struct Config<'a> {
-    /// Of the page's own sentences: by `lang`, by the owner, or by `Accept-Language`.
+    /// The language of the page's own sentences, as chosen by `lang`, by the owner or by
+    /// `Accept-Language`.
     language: &'static str,
     name: &'a str,
     greeting: &'a str,
@@ -48,7 +49,7 @@ struct ConfiguredLooks<'a> {
     /// First messages to offer.
     starters: &'a [String],
     placeholder: &'a str,
-    /// Of the owner's texts, as a BCP 47 tag.
+    /// The language of the owner's texts, as a BCP 47 tag.
     language: &'a str,
     legal_url: &'a str,
     presence: &'a str,
@@ -69,7 +70,7 @@ struct ConfiguredLimits {
 #[derive(JsonSchema, Serialize)]
 struct Paths {
     base: String,
-    /// The page's own address, with its language. Only the page has it.
+    /// The page's own address, with its language. Only the settings inside the page have it.
     #[schemars(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<String>,

@@ -27,7 +27,8 @@ pub(super) struct Frame<'a> {
 
 impl Frame<'_> {
     /// The frame's element on the page, which the page's script replaces. It is not in a
-    /// `noscript`, because the script may also fail to load, such as one of an older version.
+    /// `noscript`, because the script may also fail to load, for example if the gateway was updated
+    /// and no longer serves the page's version of it.
     pub(super) fn element(&self) -> String {
         let [conversation, first] = [self.conversation, self.first].map(escape);
         let (replies, language) = (self.language.page("replies"), self.language.tag);

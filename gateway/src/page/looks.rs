@@ -19,7 +19,7 @@ use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 /// How many characters of the greeting a preview of the page shows.
 const DESCRIPTION: usize = 200;
 const SCHEMES: [(&str, &str); 2] = [("light", "#faf9f6"), ("dark", "#171614")];
-/// A picture runs no script and loads nothing, and an SVG may have styles of its own.
+/// Lets a logo run no script and load nothing. An SVG may have styles of its own.
 const LOGO_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'",
 );

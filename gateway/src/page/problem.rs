@@ -15,8 +15,8 @@ use http::{
     header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
 };
 
-/// Any page may frame a problem, since it has nothing to press. Our own page shows it in the frame
-/// of replies, and another site's page in place of a chat that has ended.
+/// Any page may frame a problem's page, which has nothing to press. Our own page shows one in the
+/// frame of replies; another site's page shows one in place of a chat that has ended.
 const POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; style-src 'self'; frame-ancestors *");
 
@@ -39,8 +39,8 @@ pub(crate) async fn show_problems(request: Request, next: Next) -> Response {
     }
 }
 
-/// Renders a problem's page. If `is_read`, the request only read, so the page may reload itself. A
-/// form that is sent again could send its message twice.
+/// Renders a problem's page. `is_read` says that the request was for reading, so the page may
+/// reload itself. Other requests are not repeated: a form could send its message twice.
 fn page(problem: &Problem, is_read: bool, language: &'static Language) -> String {
     let words = |name| format!(" {}", language.problem(name).unwrap_or_default());
     let (refresh, what_next) = match problem.wait() {

@@ -80,7 +80,7 @@ async fn another_encoding_is_refused_with_those_that_are_taken(stack: Stack) {
     for encoding in ["gzip", "deflate", "br", "zstd"] {
         let refused = post(&hook, encoding, b"<html>".to_vec()).await.refused(400, "INVALID");
         let told = refused.json()["detail"].to_string();
-        assert!(told.contains(&format!("not {encoding}, as Content-Encoding says")), "{told}");
+        assert!(told.contains(&format!("not {encoding}, though Content-Encoding says")), "{told}");
         // An empty body is taken whatever its encoding, since senders do not compress it.
         post(&hook, encoding, Vec::new()).await.posted();
     }
