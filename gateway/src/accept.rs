@@ -11,8 +11,8 @@ pub(crate) enum Accept {
 }
 
 impl Accept {
-    /// Returns the form to which `Accept` gives the greatest weight, the first of equals. Returns
-    /// JSON if `Accept` names none of the forms.
+    /// Returns the form to which `Accept` gives the greatest weight; of forms with equal weights,
+    /// the first. Returns JSON if no form has a weight above 0.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut best = (Self::Json, 0.0);
         for value in headers.get_all(ACCEPT) {

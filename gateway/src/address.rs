@@ -41,8 +41,10 @@ impl FromRequestParts<Arc<Gateway>> for Visitor {
     }
 }
 
-/// Returns the rightmost address that is not a trusted proxy, of the addresses in X-Forwarded-For
-/// followed by the peer's. Clients can forge the addresses to the left of the returned one.
+/// Goes from the peer's address to the left through X-Forwarded-For, and returns the first address
+/// that is not a trusted proxy's. Stops at a malformed entry. Then, or if all addresses are trusted
+/// proxies', returns the last address that it has read. Clients can forge the entries to the left
+/// of the returned address.
 fn resolve<'a>(
     peer: IpAddr,
     forwarded: impl Iterator<Item = &'a [u8]>,

@@ -18,8 +18,9 @@ use std::{
 /// counted.
 const PIECE: usize = 64 * 1024;
 
-/// Room for an answer of unknown length, counted like a request body of its address. A request that
-/// has an effect must not be refused for want of room: its answer leaves out what doesn't fit.
+/// Room for an answer of unknown length, counted like a request body from the same address. A
+/// request that had an effect must not be refused for want of room: its answer leaves out the
+/// reply, or says that there is none yet.
 pub(crate) struct Room(Share);
 
 /// An answer's body, in memory, that counts until all of it is given to the connection.
@@ -42,7 +43,7 @@ impl Gateway {
 }
 
 impl Room {
-    /// Counts as many bytes as the answer has; waits a moment for them.
+    /// Counts as many bytes as the answer has; waits a moment for room.
     pub(crate) async fn fit(&mut self, bytes: usize) -> Result<(), Problem> {
         self.0.resize_soon(bytes).await
     }

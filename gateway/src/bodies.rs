@@ -17,8 +17,9 @@ use tokio::{sync::Notify, time::timeout};
 const ANSWERS: usize = 16;
 /// The most bytes that an answer counts as until it is ready: the length of the longest reply.
 const EXPECTED: usize = 4 << 20;
-/// How many requests of an address may wait for it to hold less, and for how long.
+/// How many requests of an address may wait until the address holds fewer bytes.
 const WAITING: usize = 32;
+/// How long such a request may wait.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Counts the bytes of the bodies that are held, in all and by address.
@@ -33,7 +34,7 @@ pub(crate) struct Bodies {
 #[derive(Default)]
 struct Held {
     bytes: usize,
-    /// An address without bytes and waiting requests has no entry.
+    /// An address that holds no bytes and has no waiting requests has no entry.
     by_address: HashMap<IpAddr, OfAddress>,
 }
 
@@ -146,8 +147,8 @@ impl Share {
         };
         let growing = async {
             loop {
-                // Created before the next try, so that bytes that are freed right after that try
-                // wake it.
+                // Created before the next try, so that it notices bytes that are freed right after
+                // the try.
                 let freed = waiting.freed.notified();
                 match self.grow(bytes) {
                     Err(problem) if !problem.is_outage() => freed.await,
@@ -159,7 +160,7 @@ impl Share {
     }
 
     /// Changes how many bytes are counted. If there are more than before, waits a moment for room,
-    /// as [`grow_soon`](Self::grow_soon) does, and keeps counting the earlier ones meanwhile.
+    /// as [`grow_soon`](Self::grow_soon) does. Meanwhile, the earlier count stays.
     ///
     /// # Errors
     /// As for [`grow`](Self::grow).

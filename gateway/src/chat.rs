@@ -42,7 +42,7 @@ pub(crate) struct Posted<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<MessageDocument<'a>>,
     agent_attached: bool,
-    /// With `wait`, if the turn has ended.
+    /// The reply. Present if the request has `wait` and the turn has ended.
     #[schemars(with = "Vec<MessageDocument<'_>>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     assistant: Option<Vec<MessageDocument<'a>>>,
@@ -85,7 +85,8 @@ pub(crate) async fn post(
     body: Unread<NewMessage>,
 ) -> Result<Response, Problem> {
     let accept = Accept::of(&headers);
-    // Counts the stream or the wait first, so that no message is refused once it is accepted.
+    // Counts the stream or the wait before the message is posted, so that their limit refuses the
+    // message and not only its answer.
     let wait = wait.duration();
     let permit = match accept {
         Accept::EventStream => Some(gateway.streams.open(visitor.0)?),
@@ -165,7 +166,7 @@ pub(crate) fn reply(
     (status, replayed(posted), Json(answer.with_reply(turn))).into_response()
 }
 
-/// Says that an earlier request took the message, if so.
+/// Returns the header that says that an earlier request took the message, if one did.
 fn replayed(posted: &pb::PostMessageResponse) -> Option<[(HeaderName, &'static str); 1]> {
     posted.repeated.then_some([(HeaderName::from_static("idempotency-replayed"), "true")])
 }

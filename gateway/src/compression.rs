@@ -1,4 +1,5 @@
-//! Compresses answers with gzip for clients that take it: pieces of a stream as they are written.
+//! Compresses answers with gzip for clients that take it. Streams are compressed piece by piece, as
+//! they are written.
 //!
 //! An open stream holds no compressor. Each piece is deflated on its own, by a compressor that all
 //! streams of a thread share, with the stream's last bytes as its dictionary. The pieces follow one

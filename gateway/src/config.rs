@@ -26,7 +26,8 @@ pub struct Arguments {
     /// Where metrics are served.
     #[command(flatten)]
     pub metrics: metrics::Options,
-    // These come last, because they end with a help heading, which covers all flags after it.
+    // The options end with a help heading, which covers all later flags without a heading of their
+    // own.
     /// What it serves, and how.
     #[command(flatten)]
     pub options: Options,

@@ -26,7 +26,7 @@ use serde_json::{Map, Value};
 use std::{borrow::Cow, sync::LazyLock};
 
 /// The whole contract as JSON.
-#[expect(clippy::expect_used, reason = "a unit test makes it")]
+#[expect(clippy::expect_used, reason = "a unit test evaluates this")]
 pub(crate) static CONTRACT: LazyLock<String> = LazyLock::new(|| {
     let mut contract: Value =
         serde_json::from_str(include_str!("../openapi.json")).expect("the file is JSON");

@@ -107,7 +107,7 @@ pub(crate) struct Decoders(Arc<Semaphore>);
 
 impl Default for Decoders {
     /// Makes one decoder for every two processors, so that requests go on while all decoders are
-    /// busy. Their number also bounds the memory for windows.
+    /// busy. The number of decoders also bounds the memory for windows.
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Semaphore::new(processors.div_ceil(2))))
@@ -150,7 +150,9 @@ async fn decode_with(
     });
     let malformed = || {
         let name = encoding.name();
-        Problem::invalid(format!("The body is not {name}, as Content-Encoding says."))
+        Problem::invalid(format!(
+            "The body is not {name}, though Content-Encoding says that it is."
+        ))
     };
     let decoded = decoding.await.ok().and_then(Result::ok).ok_or_else(malformed)?;
     if decoded.len() > limit { Err(Problem::body_too_large(limit)) } else { Ok(decoded) }

@@ -22,7 +22,7 @@ pub(crate) struct Gateway {
     pub(crate) proxies: Proxies,
     /// Chooses which requests with a wrong token are logged.
     pub(crate) wrong_tokens: Sampler,
-    /// Cancelled at shutdown: streams and waits end.
+    /// Cancelled at shutdown, so that streams and waits end.
     pub(crate) stopping: CancellationToken,
 }
 

@@ -30,9 +30,10 @@ pub(crate) const IDEMPOTENCY_KEY: Header = Header {
 pub(crate) const VISITOR: Header = Header {
     name: "Arizuko-Visitor",
     lengths: 0..=4096,
-    description: "A JWT by which the site says who the visitor is, signed with a key of the link: \
-        `sub`; `aud`, the link's id (`tok_…`); `exp`, at most an hour away; perhaps `name`, \
-        `email`, `page` and others. A conversation that has had one is 404 for another `sub`.",
+    description: "A JWT by which the site says who the visitor is, signed with a key of the link. \
+        It has `sub`, `aud` (the link's id, `tok_…`) and `exp` (at most an hour away), and may have \
+        `name`, `email`, `page` and others. A conversation that has had a JWT is 404 for another \
+        `sub`.",
 };
 
 /// The headers that are read with a visitor's message.
@@ -94,7 +95,7 @@ fn text(headers: &HeaderMap, name: &str, most: usize) -> Result<String, Problem>
     match value.to_str() {
         Ok(value) if value.len() <= most => Ok(value.to_owned()),
         _ => Err(Problem::invalid(format!(
-            "The header {name} must have at most {most} visible ASCII characters."
+            "The header {name} must have only visible ASCII characters, at most {most}."
         ))),
     }
 }

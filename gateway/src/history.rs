@@ -35,8 +35,8 @@ pub(crate) struct HistoryQuery {
     before: Option<String>,
     /// The most turns to return: 50 if omitted or 0, and 200 at most.
     limit: Option<u32>,
-    /// About how many bytes of messages to return: 4194304 if omitted or 0, and at most. A page has
-    /// at least one turn.
+    /// About how many bytes of messages to return: 4194304 if omitted or 0, which is also the most.
+    /// A page has at least one turn.
     bytes: Option<u32>,
 }
 
@@ -46,15 +46,16 @@ pub(crate) struct History<'a> {
     #[schemars(with = "Id")]
     conversation: &'a str,
     turns: Vec<TurnDocument<'a>>,
-    /// `after` of the next page. null: this is the last one, or `before` was given.
+    /// The `after` of the next page; `null` if this is the last page, or if `before` was given.
     next: Option<u64>,
-    /// `before` of the previous page. null: this is the first one, or `before` was not given.
+    /// The `before` of the previous page; `null` if this is the first page, or if `before` was not
+    /// given.
     previous: Option<u64>,
     /// A stream from this cursor misses and repeats nothing.
     #[schemars(with = "Cursor")]
     cursor: String,
     agent_attached: bool,
-    /// What the agent calls the conversation. Omitted if it has said nothing.
+    /// The title that the agent gives the conversation. Omitted if there is none.
     #[serde(skip_serializing_if = "str::is_empty")]
     title: &'a str,
 }
@@ -106,7 +107,7 @@ pub(crate) struct VisitorConversations {
 struct Listed {
     #[schemars(with = "Id")]
     conversation: String,
-    /// What the agent calls it, or else the beginning of the first message.
+    /// The title that the agent gives the conversation, or else the beginning of its first message.
     title: String,
     #[schemars(with = "String", extend("format" = "date-time"))]
     active_at: Option<String>,
@@ -138,11 +139,9 @@ fn before(text: Option<&str>) -> Result<u64, Problem> {
     match text {
         None => Ok(0),
         Some("end") => Ok(u64::MAX),
-        Some(number) => {
-            number.parse().ok().filter(|before| *before > 0).ok_or_else(|| {
-                Problem::invalid("`before` is `end`, or `previous` of another page.")
-            })
-        }
+        Some(number) => number.parse().ok().filter(|before| *before > 0).ok_or_else(|| {
+            Problem::invalid("`before` must be `end`, or the `previous` of another page.")
+        }),
     }
 }
 

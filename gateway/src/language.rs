@@ -54,7 +54,7 @@ fn language(tag: &'static str, file: &str) -> Language {
 }
 
 impl Language {
-    /// Returns the language of a tag such as `pt-BR`; `None` if there is no such file.
+    /// Returns the language of a tag such as `pt-BR`; `None` if there is no file for it.
     fn of(tag: &str) -> Option<&'static Self> {
         let primary = tag.split(['-', '_']).next().unwrap_or_default();
         LANGUAGES.iter().find(|language| language.tag.eq_ignore_ascii_case(primary))
@@ -112,8 +112,8 @@ impl Wanted {
         self.asked.or(Language::of(owners)).or(self.accepted).unwrap_or(&LANGUAGES[0])
     }
 
-    /// Returns the field of a form that keeps the language on the next page; empty if none was
-    /// asked for.
+    /// Returns the hidden field of a form, which keeps the language on the next page; empty if the
+    /// visitor has chosen none.
     pub(crate) fn field(self) -> String {
         let field = |language: &Language| {
             format!(r#"<input type="hidden" name="{LANG}" value="{}">"#, language.tag)
@@ -144,7 +144,8 @@ impl<S: Sync> FromRequestParts<S> for Wanted {
     }
 }
 
-/// Returns the language with the greatest weight, the first of equals.
+/// Returns the language to which `Accept-Language` gives the greatest weight; of languages with
+/// equal weights, the first.
 fn accepted(headers: &HeaderMap) -> Option<&'static Language> {
     let values = headers.get_all(ACCEPT_LANGUAGE).iter();
     let items = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));

@@ -27,8 +27,8 @@ const LAST_EVENT_ID: Header = Header {
 
 #[derive(Deserialize, JsonSchema)]
 struct CursorQuery {
-    /// Like the header Last-Event-ID, which takes precedence. `lastEventId` and `Last-Event-ID`,
-    /// which polyfills add to a URL, come before it.
+    /// The same as the header Last-Event-ID, which takes precedence. So do the parameters
+    /// `lastEventId` and `Last-Event-ID`, which polyfills add to a URL.
     last_event_id: Option<String>,
     // Generated clients can't tell the names apart, so the contract has one of them.
     #[schemars(skip)]

@@ -95,7 +95,7 @@ impl Server {
         })
     }
 
-    /// Waits until a control can serve, without which this gateway can't.
+    /// Waits until a control can serve. Without one, this gateway can't serve.
     pub fn until_ready(&self) -> impl Future<Output = ()> + Send + 'static {
         let control = self.gateway.control.clone();
         async move { control.until_ready().await }

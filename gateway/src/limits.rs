@@ -20,9 +20,9 @@ pub struct Limits {
     /// request.
     #[arg(long, env = "ARIZUKO_GATEWAY_IDLE", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     pub gateway_idle: Duration,
-    /// Requests of one address in a minute, half of them at once. A request with a wrong token,
-    /// signature or visitor's JWT counts as 30, one that repeats a message or is asked for a proof of
-    /// work as 10.
+    /// How many requests one address may make in a minute, at most half of them at once. A request
+    /// with a wrong token, signature or visitor's JWT counts as 30. A request that repeats a
+    /// message, or that is asked for a proof of work, counts as 10.
     #[arg(long, env = "ARIZUKO_ADDRESS_REQUESTS", default_value_t = 6_000)]
     pub address_requests: u32,
     /// How many event streams and waiting requests one address may have open.

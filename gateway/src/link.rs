@@ -46,7 +46,7 @@ impl Link {
     /// Checks, before a body is read, that the token is valid and the link isn't paused. For a
     /// small body that needs no decoding, the call that posts it does so, which saves a call for
     /// nearly every message. A message with an `Idempotency-Key` may be the repeat of one that was
-    /// taken before the pause, so only that call can tell whether to refuse it.
+    /// taken before the pause, so only the call that posts it can tell whether to refuse it.
     pub(crate) async fn check_before_body(
         &self,
         gateway: &Gateway,
@@ -134,7 +134,7 @@ impl TurnId {
             Span::current().record("turn", public_id::turn(&id));
             Ok(Self(id))
         } else {
-            Err(Problem::invalid("This is not the id of a turn."))
+            Err(Problem::invalid("The id of the turn is malformed."))
         }
     }
 }
@@ -171,7 +171,7 @@ impl ConversationId {
             Span::current().record("conversation", public_id::conversation(&id));
             Ok(Self(id))
         } else {
-            Err(Problem::invalid("This is not the id of a conversation."))
+            Err(Problem::invalid("The id of the conversation is malformed."))
         }
     }
 }
@@ -207,8 +207,8 @@ pub(crate) struct WantsHtml(pub(crate) bool);
 
 #[derive(Deserialize, JsonSchema)]
 struct HtmlQuery {
-    /// With `1`, agents' messages have their Markdown rendered as HTML, `html`, in place of
-    /// `content`; streams have `event: html` as well.
+    /// With `1`, agents' messages have `html`, which is their Markdown as HTML, in place of
+    /// `content`. Streams have `event: html` as well.
     #[schemars(extend("examples" = ["1"]))]
     html: Option<String>,
 }

@@ -25,20 +25,20 @@ const TEXT: &str = "text/plain";
 pub(crate) struct NewMessage {
     #[schemars(regex(pattern = r"\S"))]
     pub(crate) content: String,
-    /// A new one if omitted.
+    /// If omitted, a new conversation begins.
     #[schemars(with = "Option<IdOrEmpty>")]
     #[serde(default, deserialize_with = "absent_is_empty")]
     pub(crate) conversation: String,
-    /// The turn whose message this one replaces: the last of the conversation, which has ended.
-    /// Agents then get a history without it.
+    /// The turn whose message this one replaces. It must be the conversation's last turn, and must
+    /// have ended. Agents then get a history without that turn.
     #[schemars(with = "Option<IdOrEmpty>")]
     #[serde(default, deserialize_with = "absent_is_empty")]
     pub(crate) supersedes: String,
-    /// Where the visitor writes, for the agent. Nobody checks it.
+    /// The page on which the visitor writes, for the agent. It is not verified.
     #[serde(default)]
     pub(crate) page: Option<Page>,
-    /// The solution of a 428's challenge: ALTCHA's payload, the Base64 of the JSON {challenge,
-    /// solution: {counter, derivedKey}}. It is good for one message.
+    /// The solution of the challenge that came with the status 428. It is ALTCHA's payload: the
+    /// Base64 of the JSON {challenge, solution: {counter, derivedKey}}. It is good for one message.
     #[schemars(with = "Option<String>", length(max = 4096))]
     #[serde(default, deserialize_with = "absent_is_empty")]
     pub(crate) altcha: String,
@@ -188,7 +188,8 @@ impl NewMessage {
     }
 }
 
-/// Returns the Idempotency-Key, without the quotation marks that the header's draft has around it.
+/// Returns the Idempotency-Key, without the quotation marks that the header's specification puts
+/// around it.
 fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
     let key = IDEMPOTENCY_KEY.read(headers)?;
     let quoted = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));

@@ -68,11 +68,11 @@ impl Metrics {
         let streams = Gauge::default();
         registry.register(
             "open_streams",
-            "Event streams and waiting requests open",
+            "Open event streams and waiting requests",
             streams.clone(),
         );
         let filtered = Counter::default();
-        let help = "Deliveries to webhooks that made no turn, since the link has filters";
+        let help = "Deliveries that made no turn, since the filters of their webhook left them out";
         registry.register("filtered_deliveries", help, filtered.clone());
         let registry = Arc::new(registry);
         Self { registry, requests, request_times, refusals, streams, filtered }

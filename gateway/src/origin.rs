@@ -34,7 +34,8 @@ pub(crate) async fn check_origin(
             return Problem::origin_not_allowed().into_response();
         }
         // Every origin may read that a link has ended or that the service is out of reach, which
-        // reveals nothing. A site's script can't read it without the preflight.
+        // reveals nothing. The preflight succeeds even then, since otherwise a site's script
+        // couldn't read that.
         _ if is_preflight => preflight(),
         Ok(_) => next.run(request).await,
         // An EventSource gives up on any other answer.
@@ -68,8 +69,8 @@ fn is_from_elsewhere(request: &Request) -> bool {
         && !follows
 }
 
-/// Refuses an HTTP/1.1 request without exactly one Host header. If there are several, a proxy in
-/// front may use another one than the gateway does.
+/// Refuses an HTTP/1.1 request unless it has exactly one Host header. If there are several, a proxy
+/// in front may use another one than the gateway does.
 pub(crate) async fn check_host(request: Request, next: Next) -> Response {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     if request.version() == Version::HTTP_11 && hosts != 1 {

@@ -46,7 +46,7 @@ pub(crate) fn routes(
         .merge(dialects::routes(guard))
 }
 
-/// Answers requests of methods that their path does not allow.
+/// Refuses requests whose method the path does not allow.
 pub(crate) fn refuse_other_methods(router: Router<Arc<Gateway>>) -> Router<Arc<Gateway>> {
     router.method_not_allowed_fallback(async || Problem::method_not_allowed())
 }

@@ -45,7 +45,8 @@ fn code<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::E
 /// The `WWW-Authenticate` of RFC 6750 for an invalid credential.
 const CHALLENGE: &str = r#"Bearer error="invalid_token", error_description="The credential in the URL, or the signature, is not valid.""#;
 
-/// How long to wait before asking again whether a link is resumed: only a person resumes it.
+/// How long a client should wait before it asks again whether a link is resumed. The wait is long,
+/// because only a person resumes a link.
 const WAIT_WHEN_PAUSED: Duration = Duration::from_secs(30);
 
 /// Returns how long the client should wait before a retry, unless control says how long. `None` if
@@ -124,7 +125,7 @@ impl Problem {
     }
 
     /// Returns the problem of a webhook's delivery. Senders give up on a 403, but deliver again
-    /// after a 503.
+    /// after a 503, so a paused link answers 503.
     pub(crate) fn of_delivery(refusal: Refusal) -> Self {
         let status = match refusal.reason {
             ErrorReason::LinkPaused => StatusCode::SERVICE_UNAVAILABLE,
@@ -143,8 +144,8 @@ impl Problem {
         Refusal::new(ErrorReason::NotFound, "").into()
     }
 
-    /// Says why a turn's reply is not complete; `None` if the turn ended well. `error` is the
-    /// turn's own sentence.
+    /// Says why a turn's reply is not complete; `None` if the turn ended well or is still open.
+    /// `error` is the turn's own sentence.
     pub(crate) fn of_turn(status: TurnStatus, error: &str) -> Option<Self> {
         let (reason, detail) = match status {
             TurnStatus::Failed => ("TURN_FAILED", "The agent could not answer."),
@@ -156,7 +157,7 @@ impl Problem {
         Some(Self::new(StatusCode::BAD_GATEWAY, reason, detail))
     }
 
-    /// Whether it says how a turn has ended.
+    /// Whether the problem says how a turn has ended.
     pub(crate) fn is_of_turn(&self) -> bool {
         self.reason.starts_with("TURN_")
     }
@@ -219,7 +220,8 @@ impl Problem {
     }
 
     pub(crate) fn method_not_allowed() -> Self {
-        let detail = "This path does not allow this method. The Allow header lists those it does.";
+        let detail =
+            "This path does not allow this method. The Allow header lists those that it allows.";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail)
     }
 
@@ -252,7 +254,7 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorReason::Unavailable.word(), detail)
     }
 
-    /// Returns every problem that the public API may answer with, for the contract.
+    /// Returns the problems from which the contract takes its statuses, reasons and sentences.
     pub(crate) fn all() -> Vec<Self> {
         let of_control = (1..).map_while(|number| ErrorReason::try_from(number).ok());
         let of_control =
@@ -322,8 +324,8 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    /// Makes the response. The problem is also in its extensions, for the middleware that counts
-    /// problems and shows them as pages.
+    /// Makes the response. The problem is also in the response's extensions, for the middleware
+    /// that counts problems and shows them as pages.
     fn into_response(self) -> Response {
         let mut response = (self.status, axum::Json(&self)).into_response();
         let headers = response.headers_mut();

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 const ADDRESSES: NonZero<usize> = NonZero::new(65_536).unwrap();
 /// A request with a wrong token, signature or JWT counts as this many requests.
 const WRONG_TOKEN: u32 = 30;
-/// A request that repeats a message counts as this many requests: it is as much work as the first
-/// one.
+/// A request that repeats a message counts as this many requests, because it is as much work as the
+/// first one.
 const REPEAT: u32 = 10;
 /// A message that is refused with a challenge counts as this many requests, since a challenge costs
 /// control about as much as a message.
@@ -33,7 +33,7 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    /// Allows `per_minute` requests of one address in a minute, half of them at once.
+    /// Allows one address `per_minute` requests in a minute, at most half of them at once.
     pub(crate) fn new(per_minute: u32) -> Self {
         let minute = Duration::from_secs(60);
         let even_at = Mutex::new(LruCache::new(ADDRESSES));

@@ -24,10 +24,10 @@ use std::sync::Arc;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(extend("required" = ["rating"]))]
 pub(crate) struct NewRating {
-    /// `null` takes it back.
+    /// `null` takes an earlier rating back.
     #[serde(deserialize_with = "Option::deserialize")] // absent is not null
     rating: Option<Rating>,
-    /// Why, for the link's owner. It replaces the earlier one.
+    /// Why, for the link's owner. Replaces an earlier comment.
     #[schemars(length(max = 1000))]
     #[serde(default)]
     comment: String,

@@ -1,5 +1,5 @@
 //! Renders messages, long ones on threads of their own and only some at a time, so that they don't
-//! hold up other requests. Keeps what was rendered: many readers ask for the same messages.
+//! hold up other requests. Keeps what was rendered, because many readers ask for the same messages.
 
 use crate::markdown;
 use arizuko_proto::v1::{Author, ConversationTurn};

@@ -36,7 +36,7 @@ macro_rules! schemas {
 schemas! {
     /// The id of a turn or a conversation.
     Id, false, { "type": "string", "pattern": concat!("^(", id!(), ")$") };
-    /// An id, or the empty text in place of none.
+    /// An id, or an empty text if there is none.
     IdOrEmpty, true, { "type": "string", "pattern": concat!("^(", id!(), ")?$") };
     /// A frame's place in its log; see `last_event_id`.
     Cursor, false, { "type": "string", "pattern": "^[0-9]+-[0-9a-f]{8}$" };

@@ -10,11 +10,11 @@ use std::{fmt::Write as _, time::Duration};
 
 /// How long a reader waits before it reconnects.
 const RETRY: Duration = Duration::from_secs(2);
-/// How much longer it waits after an outage: a random time up to this, so that not all readers
-/// reconnect at once.
+/// How much longer a reader waits after an outage: a random time up to this, so that not all
+/// readers reconnect at once.
 const RETRY_SPREAD: Duration = Duration::from_secs(4);
 
-/// Writes the start of every stream. It makes proxies send the response's head at once.
+/// Writes a start, which makes proxies send the response's head at once.
 pub(crate) fn write_start(out: &mut String) {
     let _ = write!(out, "retry: {}\n: welcome\n\n", RETRY.as_millis());
 }
@@ -34,8 +34,8 @@ pub(crate) fn write_data(out: &mut String, data: &impl Serialize) {
     out.push('\n');
 }
 
-/// Writes an event with an id, which comes last: some readers note it at once, and would skip an
-/// event that is cut after it.
+/// Writes an event with an id. The id comes last, because some readers note it at once and would
+/// skip an event that is cut off after it.
 pub(crate) fn write_numbered(out: &mut String, id: &str, name: &str, data: &impl Serialize) {
     if !name.is_empty() {
         let _ = writeln!(out, "event: {name}");

@@ -1,7 +1,8 @@
 //! Streams of what happens in a turn or conversation, in the protocol that a [`View`] writes.
 //!
-//! A stream has no task of its own: the connection polls it. A reader that reads nothing is not
-//! polled, its subscription gets no more credit, and the listener closes its connection in the end.
+//! A stream has no task of its own: the connection polls it. If the client reads nothing, the
+//! stream is not polled, its subscription gets no more credit, and the listener closes the
+//! connection in the end.
 
 use crate::{
     control::{End, Subscription, Update},

@@ -21,8 +21,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{slice, sync::Arc, time::Duration};
 
-/// Messages of a turn with at most this many bytes are read without room for them: as JSON, they
-/// are shorter than an answer that is counted.
+/// A turn's messages are read without room if they have at most this many bytes: as JSON, they are
+/// still shorter than an answer that is counted.
 const SHORT_BYTES: u32 = 8 << 10;
 
 /// The longest `?wait=`: less than the 60 s after which many proxies give up.
@@ -71,7 +71,7 @@ pub(crate) async fn read_within(
 }
 
 /// Waits for the end of a turn as [`within`] does, and reads it with its messages. Long messages
-/// come with room; a turn that is still open, or has short messages, needs none.
+/// come with room; a turn that is still open, or that has short messages, needs none.
 pub(crate) async fn with_reply(
     gateway: &Gateway,
     link: &Link,

@@ -25,8 +25,8 @@ pub(super) fn schema(schemas: &mut SchemaGenerator) -> Value {
         event::<HtmlData<'_>>(schemas, &["html"], false),
     ];
     json!({
-        "description": "One event of a stream, or one frame of a turn. Those with an `id` are \
-            numbered: a stream goes on after it.",
+        "description": "One event of a stream, or one frame of a turn. An event with an `id` is \
+            numbered, and a stream can be resumed after it.",
         "oneOf": numbered,
     })
 }

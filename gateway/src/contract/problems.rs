@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The headers of every answer to a request under a token; see `limit_requests` in `routes.rs`.
 const OF_EVERY_REQUEST: [&str; 2] = ["RateLimit", "RateLimit-Policy"];
 
-/// Adds to each operation under a token the statuses of its problems. They replace its `default`
-/// response, which names the form if that isn't `Problem`.
+/// Adds to each operation under a token the statuses of its problems. These statuses replace the
+/// operation's `default` response, which names the form of its problems if that isn't `Problem`.
 pub(super) fn add(contract: &mut Value) {
     let mut used = BTreeSet::new();
     let under_a_token = fields(&mut contract["paths"]).filter(|(path, _)| path.contains("{token}"));
@@ -61,7 +61,7 @@ fn form(default: &Value) -> String {
     form.unwrap_or("Problem").to_owned()
 }
 
-/// Adds [`OF_EVERY_REQUEST`] to the responses that are written out.
+/// Adds [`OF_EVERY_REQUEST`] to the responses that are not references.
 fn add_limits(responses: &mut Value) {
     for (_, response) in fields(responses) {
         if response.get("$ref").is_none() {

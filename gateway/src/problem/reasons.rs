@@ -45,11 +45,11 @@ pub(super) fn answer(reason: ErrorReason) -> (StatusCode, Option<&'static str>) 
         ErrorReason::ProofInvalid => (StatusCode::PRECONDITION_REQUIRED, None),
         ErrorReason::RateLimited => (
             StatusCode::TOO_MANY_REQUESTS,
-            Some("Too many messages at once. Wait a little, then send it again."),
+            Some("Too many messages at once. Wait a little, then try again."),
         ),
         ErrorReason::TooManyTurns => (
             StatusCode::TOO_MANY_REQUESTS,
-            Some("Too many messages wait for a reply. Send it again after the next reply."),
+            Some("Too many messages wait for a reply. Send yours again after the next reply."),
         ),
         ErrorReason::BudgetSpent => (StatusCode::TOO_MANY_REQUESTS, None),
         ErrorReason::LimitReached => (
