@@ -41,6 +41,6 @@ test("a thumb that could not be noted is taken back", async (t) => {
   await visitor.answered(1);
   await visitor.page.route(/\/rating$/, (route) => route.abort());
   await visitor.button("Good reply").click();
-  await visitor.hears("Not noted. Try again.");
+  await visitor.hears("Your rating was not saved. Try again.");
   assert.deepEqual(await pressed(visitor.page), []);
 });

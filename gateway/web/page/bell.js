@@ -20,7 +20,7 @@ function ring() {
   tone.stop(end);
 }
 
-/** Tells of new messages without quoting them: others may see the screen. */
+/** Tells of new messages without quoting them, because others may see the screen. */
 function tellOf(unseen) {
   if (bell && unseen > rung) {
     quietly(ring);

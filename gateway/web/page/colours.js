@@ -3,7 +3,7 @@
 // The browser paints ranges of the text as they are (the CSS Custom Highlight API): no element is added, so nothing that the reader
 // selects or copies changes, and the gateway sends nothing more. In a browser without it, code has one colour.
 
-// A string or comment that isn't closed goes on to the end of its line or of the text. So no pattern reads text that it doesn't take,
+// A string or comment that isn't closed goes on to the end of its line or of the text. So no pattern reads text that it doesn't match,
 // and the time is linear.
 const QUOTES = String.raw`"(?:\\.|[^"\\\n])*"?|(?<!\w)'(?:\\.|[^'\\\n])*'?`;
 const TRIPLE = `"""[^]*?(?:"""|$)|'''[^]*?(?:'''|$)`;
@@ -93,7 +93,7 @@ const LANGUAGES = [
 const KINDS = ["comment", "name", "string", "number", "word", "added", "removed"];
 
 /**
- * Makes one pattern of a language, with a group for each kind. Other words are matched whole, so that nothing inside them is
+ * Makes one pattern for a language, with a group for each kind. Other words are matched whole, so that nothing inside them is
  * coloured.
  */
 function patternOf({ word = "", anyCase, ...language }) {

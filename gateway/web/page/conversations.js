@@ -13,7 +13,7 @@ class Conversations {
   kept = [];
 
   constructor() {
-    // Other tabs' changes: all show the same list, and none shows a conversation that is gone.
+    // Follows changes in other tabs, so that all tabs show the same list and none shows a conversation that is gone.
     addEventListener("storage", ({ key, oldValue, newValue }) => {
       if (key === eraPlace) return begin("");
       if (key !== this.place) return;
@@ -150,7 +150,7 @@ class Conversations {
     setTimeout(() => URL.revokeObjectURL(file.href), 1000);
   }
 
-  /** Forgets everything that this browser has of the link. Older entries in the tab's history have another era. */
+  /** Forgets everything that this browser has of the link. Older entries of the tab's history have another era and show nothing. */
   forget() {
     quietly(() => {
       for (const key of Object.keys(localStorage)) if (key.startsWith(base)) localStorage.removeItem(key);

@@ -1,6 +1,6 @@
 // ── Changing the last message ───────────────────────────────────────────────────────────────────
 
-/** The turn whose message is being changed, and the draft that waits meanwhile; null if none is. */
+/** The turn whose message is being changed, and the draft that waits meanwhile; null if no message is being changed. */
 let editing = null;
 
 function edit(turn) {

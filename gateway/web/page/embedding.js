@@ -18,7 +18,7 @@ const keeps = quietly(() => [localStorage.getItem(base)]) !== null;
 
 const tellSite = (message) => site?.postMessage(message);
 
-/** Tells the site that there is a conversation, and has it keep the id where the page can't. */
+/** Tells the site whether there is a conversation. If the page can't keep the id, the site gets it and keeps it. */
 const tellConversation = (id) => tellSite({ type: "conversation", any: Boolean(id), id: keeps ? null : id });
 
 /** Counts the messages that came while the tab was hidden, for its title, and while the site's bubble was closed, for the site. */
@@ -42,13 +42,13 @@ function tellUnread(last, after) {
   tellSite({ type: "unread", count, seen });
 }
 
-/** Where the visitor is in the site, for the agent. */
+/** The page of the site on which the visitor is, for the agent. */
 let place;
 /** Called when the site has said again who the visitor is. */
 let renewed = null;
 
 const visitorPlace = `${base}visitor`;
-/** The visitor whose conversations are shown, as the site keeps it; null if nobody has vouched for them. */
+/** The id of the visitor whose conversations are shown. The site keeps it, too. Null if no site has vouched for a visitor. */
 let visitor = null;
 
 /** Asks the site for another JWT, and waits for it. */

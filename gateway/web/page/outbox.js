@@ -57,7 +57,7 @@ class Outbox {
     const known = thread.turns.find((other) => other.id === turn_id);
     if (!known) turn.id ??= turn_id;
     else if (known !== turn) thread.remove(turn);
-    // The answer to a repeat may have the status of a turn that has ended. Its last frames are still to come.
+    // The answer to a repeat may say that the turn has ended. Its last frames are still to come, so it counts as running until then.
     thread.arrive({ turn_id, status: status === "queued" || isSetAside(status) ? status : "running", user });
     thread.draw();
     if (thread.id === conversation) return thread.remember();
@@ -65,7 +65,10 @@ class Outbox {
     thread.stream.listen();
   }
 
-  /** Shows why the message was refused, and waits where a retry may help. The key stays the same, so no message arrives twice. */
+  /**
+   * Shows why the message was refused, and waits where a retry may help. The key stays the same, so no message arrives twice. Only a key
+   * that belongs to another message is replaced.
+   */
   async refused(turn, answer, tries) {
     const { status, wait, body } = answer;
     const { thread } = this;
@@ -74,10 +77,10 @@ class Outbox {
       const { reached } = thread;
       turn.supersedes = undefined;
       thread.vanish();
-      // Nobody has read that conversation here: the message begins a new one.
+      // The conversation was never read here, so the message begins a new one.
       if (!reached) return;
     }
-    // The conversation has gone on, in another tab: this is a new message.
+    // The conversation has gone on in another tab, so this message replaces none.
     if (status === 400 && turn.supersedes) {
       turn.supersedes = undefined;
       return;

@@ -199,7 +199,7 @@ function liken(node, other) {
   for (const child of nodes.slice(others.length)) child.remove();
 }
 
-/** Changes a text from the first character on that differs. */
+/** Replaces the part of a text that begins with the first different character. */
 function rewrite(text, wanted) {
   let same = 0;
   while (same < wanted.length && text.data[same] === wanted[same]) same++;

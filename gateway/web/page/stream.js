@@ -1,6 +1,6 @@
 // ── The event stream ────────────────────────────────────────────────────────────────────────────
 
-/** The events that are frames of turns. Events that this page doesn't know are skipped. */
+/** The frames that change what a turn shows. Events that this page doesn't know are skipped. */
 const NUMBERED = ["message", "delta", "status", "restart", "turn_done"];
 
 /** Follows the frames of one conversation, and reads the history while no frames come. */
@@ -56,8 +56,8 @@ class Stream {
     switch (name) {
       case "user":
         this.thread.arrive({ turn_id: data.turn_id, status: "queued", user: data });
-        // If nobody answers the message, the frame that ends its turn follows at once, on a busy machine within a quarter of a
-        // second.
+        // The turn is drawn a moment later. If nobody answers the message, the frame that ends its turn has come by then, even on a busy
+        // machine.
         return setTimeout(() => this.thread.draw(), 250);
       case "html":
         return this.thread.turns

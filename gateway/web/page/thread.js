@@ -19,7 +19,7 @@ class Thread {
     this.id = conversation;
     if (outbox.length) this.outboxPlace = outboxPlace(conversation);
     if (!conversation) this.readAll();
-    // These may have arrived before the page was left. The answers to their repeats show whether they did.
+    // These messages may have arrived before the page was left. The answers to their repeats show whether they did.
     for (const { content, key, supersedes } of outbox) this.queue(new Turn(this, content, key, supersedes)).element.hidden = true;
   }
 
@@ -55,7 +55,7 @@ class Thread {
     this.keepOutbox(outbox);
   }
 
-  /** Stores unsent messages in case the tab is closed. Several tabs may send one: its key makes it one message. */
+  /** Stores unsent messages in case the tab is closed. Several tabs may send the same message, but its key lets it arrive only once. */
   keepOutbox(outbox) {
     const place = outboxPlace(this.id);
     if (this.outboxPlace && (this.outboxPlace !== place || !outbox.length)) quietly(() => localStorage.removeItem(this.outboxPlace));
@@ -114,7 +114,7 @@ class Thread {
     for (let [before, cursor, news] = ["end", null, false]; this.id; ) {
       const { ok, wait, body } = await this.page(before);
       if (!ok) return { ok: !this.id && !this.closed, wait };
-      // The stream goes on from the first page: the others may be newer.
+      // The stream goes on from the cursor of the first page that was read, since the later ones may be newer.
       cursor ??= body.cursor;
       const [oldest] = body.turns;
       const gap = oldest && (this.reached ? !this.turns.some((turn) => turn.id === oldest.turn_id) : isOpen(oldest.status));

@@ -37,7 +37,7 @@ class Thumbs {
       return say(words.not_rated);
     }
     say(rating ? words.thanks : words.taken_back);
-    // The field goes once a reason is given.
+    // The field disappears once a reason is given.
     this.form.hidden = !rating || comment !== "";
   }
 }

@@ -238,7 +238,7 @@ class Turn {
     this.thumbs.show(this.rating ?? null);
   }
 
-  /** Announces progress at most every five seconds, and how the turn ended after its messages. */
+  /** Announces progress, at most every five seconds. Announces how the turn ended once its messages were announced. */
   announce(text) {
     if (!text || !this.audible || (this.open && Date.now() - this.announcedAt < 5000)) return;
     this.announcedAt = Date.now();
@@ -251,7 +251,7 @@ class Turn {
     const seconds = Math.ceil((this.until - Date.now()) / 1000);
     if (!(seconds > 0)) return "";
     if (seconds <= 600) return fill(words.again_in, { when: new Intl.RelativeTimeFormat(language).format(seconds, "second") });
-    // A person can wait for minutes, and comes back after hours.
+    // If the wait is long, the time of day says when to come back.
     const time = new Date(this.until).toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
     return fill(words.again_at, { time });
   }

@@ -7,7 +7,7 @@ function grow() {
   page.content.style.height = `${page.content.scrollHeight}px`;
 }
 
-/** Whether a message can be sent. Says so if it is too long. */
+/** Whether a message can be sent. Shows a notice if it is too long. */
 function isSendable(content) {
   if (!content.trim() || page.content.readOnly) return false;
   const isShort = new TextEncoder().encode(content).length <= config.limits.content_bytes;
@@ -64,7 +64,7 @@ addEventListener("keydown", (event) => {
   else if (!event.repeat) thread.stop();
 });
 
-/** Whether a key writes a character, and none of the page's fields has it. The space bar scrolls, and presses buttons. */
+/** Whether a key writes a character outside of the page's fields. The space bar doesn't count: it scrolls, and presses buttons. */
 function isTyped({ key, target, altKey, ctrlKey, metaKey }) {
   return [...key].length === 1 && key !== " " && !(altKey || ctrlKey || metaKey) && !target.closest?.("input, textarea");
 }
@@ -243,7 +243,7 @@ addEventListener("online", () => {
 });
 addEventListener("pageshow", ({ persisted }) => persisted && thread.id && thread.connect());
 
-/** Closes the stream of a hidden tab in which nothing is awaited: over HTTP/1.1 a browser has six connections per site. */
+/** Closes the stream of a hidden tab in which nothing is awaited, because over HTTP/1.1 a browser has six connections per site. */
 document.addEventListener("visibilitychange", () => {
   if (!thread.id || thread.closed) return;
   if (document.hidden && !(thread.due || bell)) thread.stream.close();

@@ -66,7 +66,7 @@ function showTime(element, time) {
   element.title = date.toLocaleString(language, { dateStyle: "full", timeStyle: "short" });
 }
 
-/** Announces the text to screen readers. The log itself is silent: they would read out every delta of an answer. */
+/** Announces the text to screen readers. The log itself is silent, because they would read out every delta of an answer. */
 function say(text) {
   const line = document.createElement("p");
   line.textContent = text;

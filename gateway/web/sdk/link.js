@@ -20,9 +20,9 @@ export const mayRepeat = ({ status, body }) => [0, 408, 429].includes(status) ||
 export const isUnknown = (body) => body.reason === "IDENTITY_INVALID";
 /** Whether a refusal says that the link is paused. */
 export const isPaused = (body) => body.reason === "LINK_PAUSED";
-/** A wait for a link to be resumed, at least this many seconds: all its readers wait at the same time, and must not come back at once. */
+/** How many seconds to wait for a link to be resumed: at least `seconds`, and a random time more, since all readers of the link wait. */
 const spread = (seconds) => seconds * (1 + Math.random() / 2);
-/** The wait after a refusal. A budget is new at the same moment for all who wait for it. */
+/** The wait after a refusal. All who wait for a new budget get it at the same moment, so each waits for a random time more. */
 const waitAfter = (seconds, body) => {
   if (body.reason === "BUDGET_SPENT") return seconds + 60 * Math.random();
   return isPaused(body) ? spread(seconds) : seconds;
@@ -30,7 +30,7 @@ const waitAfter = (seconds, body) => {
 /** The answer that the event `paused` stands for. */
 export const paused = () => ({ status: 403, ok: false, wait: spread(30), body: { reason: "LINK_PAUSED" } });
 
-/** A chat link. An answer is `{ status, ok, wait, body }`: status 0 says that no valid one came, `wait` is Retry-After in seconds, or 0. */
+/** A chat link. An answer is `{ status, ok, wait, body }`. Status 0: no valid answer came. `wait`: Retry-After in seconds, or 0. */
 export class Link {
   /** `base` is the link's URL, or its path for the page itself. */
   constructor(base) {

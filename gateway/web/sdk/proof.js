@@ -2,10 +2,10 @@
 
 /** How many challenges in a row to solve for one message. */
 const CHALLENGES = 5;
-/** How many tries to make at a time: they run apart from the page, spread over the processors. */
+/** How many tries to make at a time. They run apart from the page, spread over the processors. */
 const AT_ONCE = 8;
 
-/** Solves a refusal's challenge for the message's next try. False: there is no challenge, or it can't be solved here. */
+/** Solves a refusal's challenge for the message's next try. Returns false if there is none, or it isn't solved. */
 export async function prove(message, { challenge }) {
   message.challenges = challenge ? (message.challenges ?? 0) + 1 : 0;
   message.proof = message.challenges > CHALLENGES ? undefined : await solve(challenge);

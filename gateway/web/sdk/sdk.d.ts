@@ -9,7 +9,7 @@ export interface Message {
   /** Markdown, if an agent wrote it. A person's words are plain text. */
   content: string;
   created_at: string;
-  /** The turn whose message this one of the visitor replaces. */
+  /** The turn whose message is replaced by this one, which is the visitor's. */
   supersedes?: string;
 }
 
@@ -33,7 +33,7 @@ export interface Turn {
   steps?: string[];
   error?: string;
   ended_at?: string;
-  /** The turn whose message has replaced this one's. */
+  /** The turn whose message has replaced this turn's message. */
   superseded_by?: string;
   /** What the visitor thinks of the reply. */
   rating?: Rating;
@@ -65,9 +65,9 @@ export type Frame =
   | Numbered<"turn_done", OfTurn & { status: Status; error?: string }>
   /** A message of the visitor. Only in the frames of a conversation. */
   | Numbered<"user", Message & { turn_id: string }>
-  /** What the agent calls the conversation; empty: it has no title any more. */
+  /** The title that the agent gives the conversation; empty if it no longer has one. */
   | Numbered<"title", OfTurn & { title: string }>
-  /** What the visitor thinks of a reply; `null` takes it back. Only in the frames of a conversation. */
+  /** What the visitor thinks of a reply; `null` takes an earlier rating back. Only in the frames of a conversation. */
   | Numbered<"rated", { turn_id: string; rating: Rating | null }>
   /** The cursor is no longer valid: drop all frames, a replay from the start follows. */
   | { event: "reset"; id: ""; data: { reason: string } }
@@ -96,9 +96,9 @@ export interface Options {
 export interface SendOptions extends Options {
   /** The Idempotency-Key. */
   key?: string;
-  /** The turn whose message this one replaces: the last one, which has ended. Agents then get a history without it. */
+  /** The turn whose message this one replaces. It must be the last one, and must have ended. Agents then get a history without it. */
   supersedes?: string;
-  /** Where the visitor writes, for the agent. Nobody checks it. */
+  /** The page on which the visitor writes, for the agent. It is not verified. */
   page?: Page;
 }
 
@@ -117,7 +117,7 @@ export interface Page {
 /** A conversation of a visitor for whom the site vouches. */
 export interface Listed {
   conversation: string;
-  /** What the agent calls it, or else the beginning of its first message. */
+  /** The title that the agent gives the conversation, or else the beginning of its first message. */
   title: string;
   active_at: string;
 }
@@ -147,7 +147,7 @@ export interface Reply extends AsyncIterable<Frame> {
   result(options?: Options): Promise<Turn>;
   /** Stops the reply. Safe to repeat. */
   cancel(options?: Options): Promise<{ turn_id: string; status: Status }>;
-  /** Says what the visitor thinks of the reply, once it has ended; `null` takes it back. The comment is for the link's owner. */
+  /** Says what the visitor thinks of the reply, once it has ended; `null` takes a rating back. The comment is for the link's owner. */
   rate(rating: Rating | null, options?: Options & { /** At most 1000 characters. */ comment?: string }): Promise<void>;
 }
 
@@ -165,7 +165,7 @@ export interface Chat {
   frames(options?: Options): AsyncGenerator<Frame, void, undefined>;
   /** Yields the turns, the oldest first. `frames` then goes on from there. */
   history(options?: Options): AsyncGenerator<Turn, void, undefined>;
-  /** Returns the conversations of the visitor whom the JWT names, at most 50, the last one first. */
+  /** Returns the conversations of the visitor whom the JWT names, at most 50. The one in which they wrote last comes first. */
   conversations(options?: Options): Promise<Listed[]>;
   /** Cancels the conversation's turns and deletes it at the gateway. */
   delete(options?: Options): Promise<void>;

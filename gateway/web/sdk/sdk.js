@@ -44,7 +44,7 @@ class Chat {
     this.cursor = "";
   }
 
-  /** Sends a message, after those that are being sent: the first one creates the conversation. */
+  /** Sends a message, after those that are being sent, because the first one creates the conversation. */
   send(content, { key = newKey(), supersedes, page, signal } = {}) {
     const message = {};
     const post = () => {
@@ -85,7 +85,7 @@ class Chat {
     }
   }
 
-  /** Returns the conversations of the visitor for whom the site vouches, the last one first. */
+  /** Returns the conversations of the visitor for whom the site vouches. The one in which they wrote last comes first. */
   async conversations({ signal } = {}) {
     const list = () => this.#link.request("c", { headers: this.#link.who, signal });
     return (await this.#identified(list, signal)).conversations;
@@ -154,7 +154,7 @@ class Chat {
     }
   }
 
-  /** Makes a request until it succeeds, it is refused for good, or patience ends. */
+  /** Repeats a request until it succeeds, is refused for good, or patience ends. */
   async #insist(act, signal, message = {}) {
     const since = Date.now();
     for (let tries = 0; ; tries++) {
