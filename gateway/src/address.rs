@@ -42,9 +42,9 @@ impl FromRequestParts<Arc<Gateway>> for Visitor {
 }
 
 /// Goes from the peer's address to the left through X-Forwarded-For, and returns the first address
-/// that is not a trusted proxy's. Stops at a malformed entry. Then, or if all addresses are trusted
-/// proxies', returns the last address that it has read. Clients can forge the entries to the left
-/// of the returned address.
+/// that is not a trusted proxy's. Stops at a malformed entry. Then, or if every address belongs to
+/// a trusted proxy, returns the last address that it has read. Clients can forge the entries to the
+/// left of the returned address.
 fn resolve<'a>(
     peer: IpAddr,
     forwarded: impl Iterator<Item = &'a [u8]>,

@@ -24,10 +24,10 @@ use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct HistoryQuery {
-    /// `next` of the previous page: the page has the oldest turns after it.
+    /// The `next` of the previous page. This page then has the oldest turns after that place.
     after: Option<u64>,
-    /// `end`, or `previous` of the following page: the page has the newest turns before it. `after`
-    /// is then ignored.
+    /// `end`, or the `previous` of the following page. This page then has the newest turns before
+    /// that place, and `after` is ignored.
     #[schemars(
         regex(pattern = "^(end|[1-9][0-9]*)$"),
         extend("type" = ["integer", "string"], "minimum" = 1)

@@ -32,8 +32,8 @@ const REOPEN_INTERVAL: Duration = Duration::from_millis(500);
 /// The length of a feed's queue: the credit, and room for Subscribed, Reset, Refused and Ended.
 const QUEUE: usize = CREDIT as usize + 4;
 
-/// The Watch stream of one control. The first subscription opens it, and after it broke, the next
-/// subscription opens it again.
+/// The Watch stream of one control. The first subscription opens it. After it broke, the next
+/// subscription opens another.
 pub(super) struct Watch {
     address: Arc<str>,
     client: Client,

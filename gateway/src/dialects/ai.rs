@@ -46,8 +46,8 @@ struct Chat {
     /// `regenerate-message` asks for a reply to be made anew.
     #[serde(default)]
     trigger: String,
-    /// If `trigger` asks for a reply to be made anew: the id of the reply's turn. With anything
-    /// else, the conversation's newest reply is made anew.
+    /// If `trigger` asks for a reply to be made anew: the id of the reply's turn. With any other
+    /// text, or none, the conversation's newest reply is made anew.
     #[serde(default, rename = "messageId")]
     message_id: Option<String>,
     /// The solution of a challenge.

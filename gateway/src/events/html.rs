@@ -56,7 +56,7 @@ struct Unfinished {
 }
 
 /// With `html=1`: what has changed in the HTML of message `id`, which is a list of blocks. The
-/// array `html` replaces all blocks from number `block` on, counted from 0. Of the old block
+/// array `html` replaces all blocks from number `block` on, counted from 0. Of the old block number
 /// `block`, the first `keep` and the last `tail` UTF-16 code units stay (0 if absent), around
 /// `html[0]`. If the array is empty, only the blocks before `block` stay.
 #[derive(JsonSchema, Serialize)]

@@ -29,8 +29,8 @@ pub(crate) struct Streaming {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Patch {
     pub(crate) block: usize,
-    /// How much of the old block `block` stays, at its start and at its end, in UTF-16 code units.
-    /// The first of `html` goes between.
+    /// How much of the old block number `block` stays, at its start and at its end, in UTF-16 code
+    /// units. The first of `html` goes between.
     pub(crate) keep: usize,
     pub(crate) tail: usize,
     /// The HTML of the new blocks, except for the parts of the first one that stay.

@@ -47,7 +47,8 @@ impl Form {
         if request["jsonrpc"] == "2.0" && (is_short || id.is_number() || id.is_null()) {
             return Ok(Self::Rpc(id.clone()));
         }
-        let detail = "A request must have `\"jsonrpc\": \"2.0\"`, and a short `id` or `null`.";
+        let detail =
+            "A request must have `\"jsonrpc\": \"2.0\"`, and an `id` that is short or `null`.";
         Err(super::refused("INVALID_REQUEST", detail))
     }
 
