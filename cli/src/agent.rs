@@ -1,5 +1,5 @@
-//! `arizuko agent`: runs a program, a model or an HTTP endpoint as an agent, or sends a message
-//! as one.
+//! `arizuko agent`: runs a program, a model or an HTTP endpoint as an agent, or sends a message as
+//! an agent.
 
 mod ansi;
 mod cgi;

@@ -1,5 +1,5 @@
-//! `arizuko backup` and `arizuko restore`: copy the embedded store to one file, and back. `up` may
-//! run during a backup.
+//! `arizuko backup` and `arizuko restore`: copy the embedded store to one file, and back. The store
+//! may be in use during a backup.
 
 use crate::{
     console::{Console, note, quoted},
@@ -53,7 +53,7 @@ pub(crate) fn back_up(args: &Args, console: &mut Console<'_>) -> anyhow::Result<
         console.copy(&mut copy)?;
     }
     note(&format!(
-        "{} KiB; it contains the hashes of tokens and keys, not the tokens and keys",
+        "{} KiB; the backup contains only hashes of tokens and keys, not the tokens and keys",
         bytes.div_ceil(1024)
     ));
     if to_output { Ok(()) } else { console.line(&args.file.to_string_lossy()) }
@@ -63,7 +63,7 @@ pub(crate) fn back_up(args: &Args, console: &mut Console<'_>) -> anyhow::Result<
 pub(crate) fn restore(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let folder = args.folder()?;
     arizuko_control::restore(&args.file, &folder)?;
-    note("links and keys that were revoked since the backup work again: see `arizuko audit`");
+    note("links and keys that were revoked since the backup work again: revoke them once more");
     let folder = folder.to_string_lossy().into_owned();
     console.line(&console.command(&format!("up --data-dir {}", quoted(&folder))))
 }

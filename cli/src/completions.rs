@@ -29,7 +29,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let program = console.program();
-    // The script looks up a name without a slash in PATH, too.
+    // The script finds a name without a slash in PATH.
     let program = match program.contains('/') {
         true => std::path::absolute(program)?.to_string_lossy().into_owned(),
         false => program.to_owned(),
@@ -43,14 +43,14 @@ pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> 
     console.raw(&String::from_utf8(script)?)
 }
 
-/// When zsh loads the script from a folder of `$fpath`, it does so to complete a word: this
-/// completes that word, too.
+/// Completes the word for which zsh loads the script from a folder of `$fpath`. The rest of the
+/// script only registers the completion for later words.
 const AUTOLOADED: &str = "
 [[ ${funcstack[1]} != _arizuko ]] || _clap_dynamic_completer_arizuko \"$@\"
 ";
 
-/// Prints the completions that a script asks for, if one does. Errors are not shown: they would get
-/// in the way of what somebody is typing.
+/// Prints the completions that a script asks for, if one does. Errors are not shown, since they
+/// would get in the way of what somebody is typing.
 pub(crate) fn complete(args: &[OsString], console: &mut Console<'_>) -> Option<ExitCode> {
     let shell = env::var(ASKED).ok().filter(|shell| !shell.is_empty())?;
     let words = args.iter().skip_while(|word| *word != "--").skip(1);

@@ -1,5 +1,5 @@
-//! Finds control, and the key to call it with: from the flags, or else from the environment, or
-//! else from the `up` that runs on this machine.
+//! Finds control, and the key to call it with: from the chosen context; without one, from the flags,
+//! or else from the environment, or else from the `up` that runs on this machine.
 
 use crate::{
     console::quoted,
@@ -40,7 +40,8 @@ pub(crate) struct Options {
     tls: ClientFiles,
 }
 
-/// The id of `--context` after a command. Links have a `--context` of their own.
+/// The argument id of a `--context` that comes after a command. It is not `context`, which is the id
+/// of the `--context` that links have.
 const CONTEXT: &str = "context_here";
 
 /// Lets `--context` also come after each command that calls control, and `--timeout` stand for
@@ -59,7 +60,8 @@ pub(crate) fn with_short_forms(mut command: Command, above: bool) -> Command {
     command.mut_subcommands(|command| with_short_forms(command, connects))
 }
 
-/// Returns the name of the context that a command line chooses, by the last flag if there are several.
+/// Returns the name of the context that a command line chooses after a command, by the last flag if
+/// there are several.
 pub(crate) fn context(matches: &ArgMatches) -> Option<String> {
     let inner = matches.subcommand().and_then(|(_, matches)| context(matches));
     let here = || matches.try_get_one::<String>(CONTEXT).ok().flatten().cloned();
@@ -115,7 +117,7 @@ impl Options {
         }
     }
 
-    /// Returns what these flags say, to be kept.
+    /// Returns these flags as a context, to be stored.
     pub(crate) fn as_context(&self) -> anyhow::Result<Context> {
         ensure!(!self.control.is_empty(), "name at least one control with --control");
         Context::new(self.control.clone(), self.key_file.as_deref(), &self.tls)

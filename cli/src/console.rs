@@ -34,7 +34,7 @@ pub(crate) struct Manners {
     /// Print no notes on standard error, only errors
     #[arg(short, long, global = true, help_heading = "Output")]
     quiet: bool,
-    /// Print times in full, also at a terminal, where tables have ages
+    /// Print times in full, also at a terminal, where tables show ages otherwise
     #[arg(long, global = true, help_heading = "Output")]
     iso: bool,
     /// Print long tables at a terminal without a pager, which is PAGER or `less -FRX`
@@ -64,7 +64,7 @@ static FITS: AtomicBool = AtomicBool::new(false);
 /// Clears a terminal's screen.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// Returns how many columns a table may be wide.
+/// Returns how many columns wide a table may be.
 fn room() -> usize {
     let terminal = if FITS.load(Relaxed) { terminal_size() } else { None };
     terminal.map_or(usize::MAX, |(Width(columns), _)| columns.into())
@@ -172,7 +172,8 @@ impl<'a> Console<'a> {
         self.document(&json::of(message))
     }
 
-    /// Writes a line whose text goes on below itself where the terminal is too narrow.
+    /// Writes `begin` and `text` on one line. Where the terminal is too narrow, the text goes on in
+    /// further lines, which begin in the same column.
     pub(crate) fn hanging(&mut self, begin: &str, text: &str) -> anyhow::Result<()> {
         let column = columns(begin);
         let parts = wrap_words(&printable(text), room().saturating_sub(column));

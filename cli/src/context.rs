@@ -26,7 +26,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Keep the given controls and files under a name, or replace what it has
+    /// Keep the given controls and files under a name, or replace those that the name has
     Add {
         /// The name
         name: String,

@@ -1,5 +1,5 @@
 //! The contexts that `arizuko context` keeps in the user's configuration: for each name, the
-//! controls to call and the files to call them with. No secret is in it, only the names of files.
+//! controls to call and the files to call them with. It keeps no secrets, only the names of files.
 
 use crate::directories;
 use anyhow::{Context as _, ensure};

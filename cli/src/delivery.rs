@@ -44,7 +44,7 @@ pub(crate) enum Command {
 
 #[derive(clap::Args)]
 pub(crate) struct List {
-    /// Only deliveries to webhooks of this folder and those below it, or of this address
+    /// Only deliveries to webhooks of this folder and the folders below it, or of this address
     /// [default: the key's folder]
     #[arg(value_name = "FOLDER|hook:…", value_parser = place)]
     place: Option<Place>,

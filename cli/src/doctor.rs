@@ -22,7 +22,7 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
-    /// Root folder to try a chat in, which also replaces {root} in the public URL
+    /// Root folder to try a chat in; it also replaces {root} in the public URL
     #[arg(long, default_value = "arizuko-doctor", value_name = "ROOT")]
     folder: String,
     /// Print the findings as one line of JSON

@@ -1,4 +1,4 @@
-//! `arizuko event`: posts what happened to your own systems.
+//! `arizuko event`: subscribes your own systems to a folder's events.
 
 use crate::{
     calls::Calls,
@@ -19,7 +19,7 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 #[command(before_help = "\
 Examples:
-  arizuko event subscribe acme --url https://acme.com/events     # prints the secret that signs
+  arizuko event subscribe acme --url https://acme.com/events     # prints the signing secret
   arizuko event subscribe acme/eng --url https://acme.com/eng --events turn.failed,escalated
   arizuko event subscriptions acme       # where events go
   arizuko event list sub_…               # what waits; --parked: what could not be delivered
@@ -28,7 +28,7 @@ Examples:
   arizuko event unsubscribe sub_…
 ")]
 pub(crate) enum Command {
-    /// Post what happens in a folder to a URL from now on, and print the secret that signs it; it is
+    /// From now on, post a folder's events to a URL, and print the secret that signs them, which is
     /// shown only this once
     Subscribe(Subscribe),
     /// List where events go
@@ -48,7 +48,7 @@ pub(crate) enum Command {
         #[arg(value_name = "evt_…", allow_hyphen_values = true)]
         event_ids: Vec<String>,
     },
-    /// Let a subscription go on that was paused, since the receiver answered 410 Gone
+    /// Continue a subscription that was paused because the receiver answered 410 Gone
     Resume {
         /// Id of the subscription
         #[arg(value_name = "sub_…", allow_hyphen_values = true)]
@@ -171,7 +171,8 @@ impl Subscribe {
         let id = created.subscription.unwrap_or_default().subscription_id;
         let end = console.command(&format!("event unsubscribe {id}{flags}"));
         note(&format!(
-            "{id}: the receiver checks signatures with this secret, shown this once. End it with: {end}"
+            "{id}: the receiver checks signatures with this secret, shown this once. Unsubscribe with: \
+             {end}"
         ));
         Ok(())
     }
@@ -259,7 +260,7 @@ async fn unsubscribe(
     if ended.deleted.is_some() {
         return console.line(&format!("unsubscribed {subscription_id}"));
     }
-    // No error: an earlier call may have ended it.
+    // This is no error: an earlier call may have ended the subscription.
     let list = console.command("event subscriptions");
     note(&format!("{subscription_id} is no subscription: nothing to end. See {list}"));
     Ok(())

@@ -2,8 +2,9 @@
 
 use clap::Command;
 
-/// Gives each command below this one that has no examples those of the command above it that run it.
-/// `path` are the names of the commands above `command`, and `above` their examples.
+/// Gives `command`, if it has no examples, those examples of the command above it that run it; then
+/// does the same for the commands below it. `path` has the names of all commands above `command`,
+/// and `above` has the examples of the command right above.
 pub(crate) fn pass_down(command: Command, path: &[String], above: &[String]) -> Command {
     let path = [path, &[command.get_name().to_owned()]].concat();
     let mut examples = of(&command);

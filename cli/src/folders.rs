@@ -100,7 +100,7 @@ impl Set {
             return console.message(&set);
         }
         show(set.folder.unwrap_or_default(), console)?;
-        note("older messages are deleted within minutes");
+        note("what is older is deleted within minutes");
         Ok(())
     }
 

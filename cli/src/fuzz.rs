@@ -1,4 +1,4 @@
-//! Fuzz targets that read what endpoints and gateways send. See `control/src/fuzz.rs`.
+//! A fuzz target that reads what endpoints and gateways send. See `control/src/fuzz.rs`.
 
 use crate::sse::SseReader;
 use bolero::check;

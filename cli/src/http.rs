@@ -83,7 +83,7 @@ fn tls_cause(error: &TlsError) -> &'static str {
     }
 }
 
-/// Reads Retry-After, which is in seconds or a date.
+/// Reads Retry-After, which is a number of seconds or a date.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
     if let Ok(seconds) = value.parse() {

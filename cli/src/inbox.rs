@@ -108,7 +108,7 @@ impl PersonOptions {
 }
 
 impl Start {
-    /// Serves the person's sessions while they `work`.
+    /// Serves the person's sessions until `work` ends, a signal comes, or control refuses a session.
     async fn serve(
         self,
         screen: Screen<'_, '_>,
@@ -136,9 +136,9 @@ impl Start {
             // Control refuses a session, and would do so again.
             Some(refused) = serving.join_next() => served(refused),
         };
-        // An error is returned only after the session has ended.
+        // An error is returned only after the sessions have ended.
         let mut left = worked.and_then(|()| works.leave());
-        // The sessions end only when the pens are dropped, which the work has.
+        // The sessions end only when the pens are dropped, and `works` has the pens.
         drop(works);
         stop.cancel();
         while let Some(ended) = serving.join_next().await {

@@ -106,7 +106,7 @@ enum Command {
     Turn(Calls<turn::Command>),
     /// List and show what webhooks' senders have delivered, and take it again
     Delivery(Calls<delivery::Command>),
-    /// Post what happens to your own systems, and replay what they missed
+    /// Post events to your own systems, and replay those that they missed
     Event(Calls<event::Command>),
     /// Show and change the settings of a tenant: how long its messages are kept
     Folder(Calls<folders::Command>),

@@ -11,7 +11,7 @@ pub(super) enum Stripper {
     Escape,
     /// In a control sequence, `ESC [ … final`.
     Control,
-    /// In a string such as a title or a link, which ends with BEL or `ESC \`.
+    /// In a string, such as a title or a link. BEL, U+009C, CAN, SUB or any ESC ends it.
     String,
     /// After ESC in a string.
     StringEscape,

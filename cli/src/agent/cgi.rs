@@ -26,7 +26,7 @@ pub(super) fn parse(printed: &[u8]) -> Result<HttpResponse, String> {
             response.body = rest.to_vec().into();
             return Ok(response);
         }
-        let wrong = || format!("the program prints {line:?}, which is no header");
+        let wrong = || format!("the program prints {line:?}, which is not a valid header");
         let (name, value) = line.split_once(':').ok_or_else(wrong)?;
         let (name, value) = (name.to_ascii_lowercase(), value.trim());
         match name.as_str() {

@@ -1,5 +1,5 @@
 //! A turn as the JSON document that `agent exec --json` gives to a program and `agent http` posts:
-//! the contract's message, with its bytes as text.
+//! the contract's `Turn`, with bytes as text.
 
 use crate::attach::Turn;
 use arizuko_proto::{json, v1::Header};

@@ -159,7 +159,7 @@ pub(super) struct AskError {
     failure: Failure,
     /// Whether a retry may succeed.
     is_temporary: bool,
-    /// How long to wait before a retry, if the endpoint says so.
+    /// How long to wait before a retry, as the endpoint says; `None` if it doesn't say.
     after: Option<Duration>,
 }
 

@@ -36,6 +36,7 @@ pub(crate) struct Args {
     json: bool,
     /// What the program prints for a webhook answers its sender, in the form of CGI: headers
     /// (Content-Type, Status), a blank line, the body. It is sent when the program has exited with 0
+    /// or a code of --handoff
     #[arg(long)]
     cgi: bool,
     /// When the program exits with CODE (1 to 255), hand the turn off to FOLDER, within the same

@@ -1,14 +1,13 @@
 //! `arizuko agent http`: posts each turn to an endpoint, whose response is the reply.
 //!
 //! The request's body is the turn with its history, the document of `agent exec --json`, but with
-//! public ids. Its `Idempotency-Key` is made of the turn's id and the attempt, so that only retries
-//! of an attempt share a key. The response's Content-Type says how it is read:
+//! public ids. The `Idempotency-Key` is made of the turn's id and the attempt, so that only retries
+//! of an attempt share a key. The response's Content-Type says how its body is read:
 //! - `text/plain` or `text/markdown`: the reply;
 //! - `application/x-ndjson`, `text/event-stream` or `application/json`: [`ReplyPart`]s, one in each
-//!   line, in each event's data, or a single one;
-//! - without a body, the reply is empty.
+//!   line, in each event's data, or a single one.
 //!
-//! A response that is cut off within its body fails the turn.
+//! A response without a body is an empty reply. One that is cut off within its body fails the turn.
 
 mod parts;
 mod signer;
@@ -103,8 +102,8 @@ async fn answer(
     }
 }
 
-/// Gives the turn public ids: whoever runs the endpoint, or reads its log, needs no access to the
-/// conversation.
+/// Gives the turn public ids, since whoever runs the endpoint, or reads its log, needs no access to
+/// the conversation.
 fn with_public_ids(mut turn: Turn) -> Turn {
     turn.turn_id = public_id::turn(&turn.turn_id);
     turn.conversation = public_id::conversation(&turn.conversation);
@@ -141,7 +140,7 @@ async fn ask(
     let mut response = endpoint.send(request.body(document.to_owned())).await?;
     let mut answer = Answer { reply, whole: Whole::default(), is_handed_off: false };
     let (kind, charset) = (media_type(&response), charset(&response));
-    // The reader is chosen when the first bytes come: a response without a body needs no type.
+    // The reader is chosen when the first bytes come, since a response without a body needs no type.
     let mut reader = None;
     while !answer.is_handed_off {
         let bytes = response.chunk().await.map_err(|error| match reader {

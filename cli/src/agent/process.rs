@@ -34,10 +34,10 @@ const TERM_TIMEOUT: Duration = Duration::from_secs(5);
 /// still has the pipe open.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The beginning of the lines on standard error that the visitor sees. Other lines may be a stack
-/// trace with secrets in it.
+/// The beginning of a line on standard error that the visitor sees as the agent's status. The
+/// visitor sees no line without such a beginning, since it may be of a stack trace with secrets.
 const STATUS: &str = "status:";
-/// The beginning of a line with the conversation's title.
+/// The beginning of a line on standard error with the conversation's title.
 const TITLE: &str = "title:";
 
 /// The program to run for each turn.
@@ -247,7 +247,7 @@ impl Drop for Group {
     }
 }
 
-/// Writes the input. Stops when the program exits, since it need not read all of it.
+/// Writes the input. Stops when the program exits, which may be before it has read all of it.
 async fn write(mut stdin: ChildStdin, input: &[u8], exited: &CancellationToken) {
     tokio::select! {
         _ = stdin.write_all(input) => {}
@@ -280,7 +280,7 @@ async fn forward(mut stdout: Pipe<'_, ChildStdout>, reply: &Reply) -> Option<Str
 }
 
 /// Collects what a program prints. Reads all of it, so that the program does not block, and keeps
-/// one byte more than a response may have.
+/// one byte more than [`cgi::MAX_BYTES`], so that [`cgi::parse`] sees that there are too many.
 async fn collect(mut stdout: Pipe<'_, ChildStdout>) -> Vec<u8> {
     let (mut printed, mut buffer) = (Vec::new(), [0; 16 << 10]);
     loop {

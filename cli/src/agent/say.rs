@@ -13,7 +13,7 @@ use std::{io, sync::Arc};
 pub(crate) struct Args {
     #[command(flatten)]
     connection: connect::Options,
-    /// Folder that speaks; it must have a part in the conversation [default: the key's]
+    /// Folder that speaks; it must have a part in the conversation [default: the key's folder]
     #[arg(long)]
     folder: Option<String>,
     /// Speak as the person of this name, not as the agent

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Place {
     #[command(flatten)]
     connection: connect::Options,
-    /// Folder whose messages to answer, for example acme or acme/eng [default: the key's]
+    /// Folder whose messages to answer, for example acme or acme/eng [default: the key's folder]
     #[arg(long)]
     folder: Option<String>,
     /// Name that operators see [default: the name of the program, model or host]

@@ -30,7 +30,7 @@ const LONG: Duration = Duration::from_secs(600);
 /// How many turns of a conversation are looked at: more than can begin between two looks.
 const NEWEST: usize = 10;
 
-/// How many challenges to solve for one message.
+/// How many challenges to solve for one message, at most.
 const CHALLENGES: usize = 5;
 
 /// A chat link.
@@ -232,7 +232,7 @@ pub(super) enum Attempt {
 /// An error after which a retry can succeed.
 pub(super) struct TemporaryError {
     problem: String,
-    /// How long to wait before a retry, if the server says so.
+    /// How long to wait before a retry, as the server says; `None` if it doesn't say.
     after: Option<Duration>,
     /// Whether the error is a rate limit. That always passes; an outage may not.
     is_rate_limit: bool,

@@ -9,14 +9,14 @@ use tokio::{sync::mpsc::Sender, time::sleep};
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Passes events on, from the beginning of the conversation, until the receiver is dropped or the
-/// link refuses.
+/// Passes events on, from the beginning of the conversation, until the receiver is dropped, the link
+/// refuses, or an outage lasts too long.
 pub(super) async fn poll(
     link: &ChatLink,
     conversation: &str,
     sender: &Sender<anyhow::Result<SseEvent>>,
 ) -> anyhow::Result<()> {
-    // The number of the last frame of each turn that was passed on.
+    // For each turn, the number of the last frame that was passed on.
     let mut passed: HashMap<String, u64> = HashMap::new();
     loop {
         for turn in link.newest(conversation).await? {

@@ -61,7 +61,7 @@ fn solve(challenge: &Value) -> anyhow::Result<String> {
             return Ok(BASE64_STANDARD.encode(payload.to_string()));
         }
     }
-    bail!("the link's proof of work has no solution");
+    bail!("the link's proof of work was not solved in {MOST_TRIES} tries");
 }
 
 fn bytes(hex: &str) -> anyhow::Result<Vec<u8>> {

@@ -19,7 +19,7 @@ use tokio::{
 /// A connection that lasts this long ends an outage, even without an event.
 const HEALTHY_AFTER: Duration = Duration::from_secs(20);
 /// How long the first stream may take to begin. The gateway begins it at once, but a proxy that
-/// collects what it passes on holds back even that.
+/// collects what it passes on holds back even the beginning.
 const BEGINS_WITHIN: Duration = Duration::from_secs(5);
 /// How many events may wait to be shown. While this many wait, the connection is not read.
 const MAX_WAITING: usize = 64;

@@ -1,5 +1,5 @@
-//! Completion in bash. The script of clap's own adapter passes words as readline splits them, which
-//! is at colons, too: JIDs have colons.
+//! Completion in bash. The script of clap's own adapter passes words as readline splits them.
+//! Readline also splits at colons, which JIDs have.
 
 use clap_complete::{engine, env::EnvCompleter};
 use std::{ffi::OsString, io, path::Path};
@@ -69,7 +69,8 @@ impl EnvCompleter for Bash {
         let found = engine::complete(command, words, at, folder)?;
         let is_flag = |word: &str| word.starts_with('-');
         let found: Vec<_> = found.iter().map(|found| found.get_value().to_string_lossy()).collect();
-        // Bash lists all in one row: flags only when one is begun, or if there is nothing else.
+        // Bash would list flags among the other words. So they are offered only when one is begun,
+        // or if there is nothing else.
         let hides_flags = is_empty && !found.iter().all(|word| is_flag(word));
         for word in found.iter().filter(|word| !(hides_flags && is_flag(word))) {
             writeln!(out, "{word}")?;

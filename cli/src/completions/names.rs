@@ -1,6 +1,6 @@
-//! The names that are completed from control: folders, JIDs and ids; and those of contexts, which
-//! are on this machine. The name of an argument's value in the help, such as `FOLDER` or
-//! `JID|tok_…|URL`, says which of them it takes.
+//! The names that are completed: folders, JIDs and ids, which come from control, and the names of
+//! contexts, which are on this machine. The name of an argument's value in the help, such as
+//! `FOLDER` or `JID|tok_…|URL`, says which of these the argument takes.
 
 use crate::{connect, console::printable, contexts, control::Control, event, key, route, token};
 use arizuko_proto::{
@@ -129,14 +129,15 @@ async fn names(kinds: &[Kind], words: &[OsString], control: &Control) -> anyhow:
     let jids = || tokens.iter().map(|token| token.jid.clone());
     for kind in kinds {
         match kind {
-            // A folder that is being typed causes no audit entry.
+            // While a folder is being typed, no conversations are read: that would make an audit
+            // entry.
             Kind::Conversation if agrees(begun, "cnv_") => {
                 let found = conversations(control).await?.into_iter();
                 names.extend(found.map(|one| (one.conversation_id, one.jid)));
             }
             Kind::Context | Kind::Conversation => {}
             Kind::Event => {
-                // The subscription comes before its events.
+                // On the command line, the subscription comes before its events.
                 let of = words.iter().find(|word| word.starts_with("sub_"));
                 let subscription_id = of.map(ToString::to_string).unwrap_or_default();
                 let request =

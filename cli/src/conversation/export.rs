@@ -1,4 +1,4 @@
-//! `arizuko conversation export`: writes every turn of the selected conversations, one by one.
+//! `arizuko conversation export`: writes the turns of the selected conversations, one by one.
 
 use crate::{
     console::{Console, word},
@@ -13,7 +13,8 @@ use std::io::{self, IsTerminal as _};
 
 #[derive(clap::Args)]
 pub(crate) struct Export {
-    /// Only conversations in which this folder, or one below it, has a part [default: the key's]
+    /// Only conversations in which this folder, or one below it, has a part [default: the key's
+    /// folder]
     #[arg(value_parser = folder::parse)]
     folder: Option<String>,
     /// Only conversations of this address

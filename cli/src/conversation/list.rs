@@ -16,7 +16,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 #[derive(clap::Args)]
 pub(crate) struct List {
-    /// Only conversations in which this folder, or one below it, has a part [default: the key's]
+    /// Only conversations in which this folder, or one below it, has a part [default: the key's
+    /// folder]
     #[arg(value_parser = folder::parse)]
     folder: Option<String>,
     /// Only conversations of this address

@@ -64,7 +64,7 @@ pub(crate) async fn whole(
     }
 }
 
-/// Describes a note on one line, with further lines indented.
+/// Describes a note. Further lines of its text are indented.
 pub(crate) fn noted(note: &ConversationNote) -> String {
     let ConversationNote { name, text, created_at } = note;
     block(&Said { at: *created_at, who: format!("note by {name}"), text: text.clone() })

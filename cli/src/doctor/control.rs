@@ -81,7 +81,8 @@ pub(super) fn store(status: &GetStatusResponse, report: &mut Report) {
     }
 }
 
-/// Reports controls and gateways that are silent, or have another version or an old certificate.
+/// Reports controls and gateways that are silent, have another version, or have a certificate that
+/// ends soon.
 pub(super) fn servers(status: &GetStatusResponse, report: &mut Report) {
     let system = |at: Option<Timestamp>| at.and_then(|at| SystemTime::try_from(at).ok());
     let mut warn = |found: String, remedy: &str| {
@@ -158,13 +159,14 @@ pub(super) async fn keys(control: &Control, report: &mut Report) -> anyhow::Resu
     Ok(())
 }
 
-/// Checks that somebody is attached to each folder that is to answer a link: the folder that its route
-/// names, and those that the route escalates to.
+/// Checks that somebody is attached to each folder that is to answer a link: the folder that the
+/// link's route names, and the folders that the route escalates to.
 pub(super) async fn agents(control: &Control, report: &mut Report) -> anyhow::Result<()> {
     let tokens = token::list(control, ListTokensRequest::default()).await?.tokens;
     let routes = route::list(control, None).await?.routes;
     let prefixes: BTreeSet<_> = routes.into_iter().map(|route| route.prefix).collect();
-    // The links of a folder that have the same routes have the same answer.
+    // Control is asked about one JID for each folder and set of routes, since its answer about the
+    // others would be the same.
     let mut alike: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
     for Token { folder, jid, .. } in tokens {
         let beginnings = jid.match_indices('/').map(|(at, _)| &jid[..at]).chain([&*jid]);

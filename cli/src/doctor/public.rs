@@ -26,7 +26,7 @@ pub(super) fn url(url: &str, report: &mut Report) {
             Level::Warning,
             "url",
             format!("links begin with {url}: they work on this machine alone"),
-            "set control's --public-url to the address that visitors use, if there are any elsewhere",
+            "if visitors use other machines, set control's --public-url to the address that they use",
         );
     }
 }

@@ -58,7 +58,7 @@ pub(super) async fn run(
         Err(_) => report.add(
             Level::Failure,
             "talk",
-            format!("no reply came by {} within {} s", shown(&issued.url), CHAT_TIMEOUT.as_secs()),
+            format!("no reply came over {} in {} s", shown(&issued.url), CHAT_TIMEOUT.as_secs()),
             "see the gateway's and control's logs",
         ),
     }
@@ -162,7 +162,7 @@ async fn visit(url: &str, arrived: &Semaphore) -> anyhow::Result<()> {
     }
     anyhow::ensure!(words > 0, "the event stream ended without a word of the reply");
     if let Some(conversation) = posted["conversation"].as_str() {
-        // If this fails, retention deletes it later.
+        // If this fails, retention deletes the conversation later.
         let _ = client.delete(base.join(&format!("c/{conversation}"))?).send().await;
     }
     Ok(())

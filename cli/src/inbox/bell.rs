@@ -15,7 +15,7 @@ pub(super) struct Bell {
 }
 
 impl Bell {
-    /// Keeps the window's title, to be restored in the end.
+    /// Has the terminal save its window's title, which is restored when the bell is dropped.
     pub(super) fn new(folders: &str) -> Self {
         let terminal = env::var("TERM").unwrap_or_default();
         let has_window = !matches!(terminal.as_str(), "" | "dumb");
@@ -54,13 +54,13 @@ impl Drop for Bell {
     }
 }
 
-/// Returns the sequence that asks the terminal for a notification. It begins with a word of ours:
-/// some terminals read digits there as commands.
+/// Returns the sequence that asks the terminal for a notification. Its text begins with a word of
+/// ours, since some terminals read digits there as commands.
 fn notification(text: &str) -> String {
     format!("\x1b]9;arizuko: {}\x07", printable(text).trim_end())
 }
 
-/// Writes a sequence, which moves no cursor and so may come while a line is being edited.
+/// Writes a sequence. It doesn't move the cursor, so it may come while a line is being edited.
 fn write(sequence: &str) {
     let mut out = io::stdout().lock();
     // If the terminal is gone, the input ends, too.

@@ -17,7 +17,8 @@ pub(super) struct Board {
     /// Control's last list of each place; `None` until the first one has come.
     inboxes: Vec<Option<Inbox>>,
     /// The conversations that the person has given up, with their places and the times of their
-    /// assignment, until control's lists no longer have them: a list may be older.
+    /// assignment. They stay here until control's lists no longer have them, since a list may be
+    /// older than the giving up.
     given_up: HashMap<(usize, String), Option<Timestamp>>,
 }
 
@@ -29,7 +30,7 @@ pub(super) struct Holder {
 }
 
 impl Board {
-    /// Expects a list for each of so many places.
+    /// Returns a board for this many places, whose lists have not come yet.
     pub(super) fn new(places: usize) -> Self {
         Self { numbers: Vec::new(), inboxes: vec![None; places], given_up: HashMap::new() }
     }

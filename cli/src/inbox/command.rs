@@ -45,7 +45,7 @@ pub(super) const HELP: &str = "\
 /watch [N]          follow conversation N live, and leave it to the colleague who has it
 /leave              close the open conversation, which stays as it is
 /note TEXT          leave a note for colleagues; neither visitors nor agents see it
-/history [N]        show all that was said, noted and done in a conversation, or in a cnv_… id
+/history [N]        show all that was said, noted and done in a conversation; N may be a cnv_… id
 /search WORDS       list the conversations with a message that has all these words
 /typing             show the visitor that you are typing
 /back [NOTE]        hand the conversation back to the agent; visitors never see the note

@@ -1,7 +1,6 @@
 //! `arizuko desk`: the inbox on a full screen, with the same commands.
 //!
-//! `view.rs` draws; `input.rs` is what is being typed; `full_screen.rs`
-//! sets the terminal up.
+//! `view.rs` draws; `input.rs` is what is being typed; `full_screen.rs` sets the terminal up.
 
 mod full_screen;
 mod input;
@@ -42,8 +41,8 @@ Keys:
 F2, F3             watch it, take it
 PgUp PgDn, wheel   scroll
 Alt-Enter          begin a new line of the answer
-Esc                close a help or history, or drop what is typed
-Ctrl-C, Ctrl-D     leave
+Esc                close the help or a history, or drop what is typed
+Ctrl-C, Ctrl-D     leave, if nothing is typed
 A click opens a conversation, too. What you type is an answer or one of these commands:
 {}
 

@@ -37,7 +37,7 @@ pub(super) struct Keyboard {
 pub(super) enum Typed {
     /// A line, or several that were pasted at once.
     Line(String),
-    /// A line that is not UTF-8, with U+FFFD in place of what is not.
+    /// A line that is not all UTF-8. The rest of it is U+FFFD, or was left out at a terminal.
     Garbled(String),
     /// The line has changed. `is_answer`: it is going to be an answer.
     Key { is_answer: bool },
@@ -134,7 +134,7 @@ fn read(asked: &threads::Receiver<String>, typed: &mpsc::UnboundedSender<Typed>)
 }
 
 impl Typed {
-    /// Reads a line with the end of line that it may have.
+    /// Reads a line, without the line end that it may have.
     fn read(mut line: Vec<u8>) -> Self {
         for end in [b'\n', b'\r'] {
             line.pop_if(|last| *last == end);

@@ -1,4 +1,4 @@
-//! Shows lines to a person: above the prompt on a terminal, otherwise on standard output.
+//! Shows lines to a person: above the prompt on a terminal, on the desk, or on standard output.
 
 use super::{keyboard::Printer, log::Log};
 pub(super) use crate::time::age;
@@ -21,7 +21,8 @@ pub(super) enum Screen<'a, 'b> {
 }
 
 impl Screen<'_, '_> {
-    /// Whether the open conversation is on the screen by itself.
+    /// Whether the screen shows the open conversation at all times, so that its messages need not
+    /// be shown one by one.
     pub(super) fn shows_threads(&self) -> bool {
         matches!(self, Self::Full(_))
     }

@@ -112,7 +112,7 @@ impl Thread {
     }
 }
 
-/// Returns a message that the agent is writing now.
+/// Returns an agent's message, dated now.
 fn says(id: String, turn_id: String, content: String) -> Message {
     let (author, created_at) = (Author::Assistant.into(), Some(SystemTime::now().into()));
     Message { id, turn_id, author, content, created_at, ..Message::default() }

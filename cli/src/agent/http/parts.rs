@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// How many bytes of an incomplete object or event are kept, at most. A frame holds far fewer.
 const MAX_PART_BYTES: usize = 1 << 20;
 
-/// One object of a response. Its fields take effect in this order.
+/// One object of a response. `response` takes effect first, then the other fields in this order.
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ReplyPart {

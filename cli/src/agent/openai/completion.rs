@@ -62,8 +62,9 @@ impl<'a> Completion<'a> {
         }
     }
 
-    /// Takes a chunk, or a whole completion. Fails if it reports an error or is not JSON. Any other
-    /// document is a provider extension and is ignored.
+    /// Takes a chunk, a whole completion, or the `[DONE]` after the last chunk. Any other document
+    /// is a provider extension and is ignored. Fails if the document is not JSON, or reports an error
+    /// before the completion is whole.
     pub(super) async fn take(&mut self, data: &str) -> Result<(), AskError> {
         if data.trim() == "[DONE]" {
             self.is_done = true;
@@ -188,7 +189,8 @@ impl<'a> Completion<'a> {
                 "The agent may not say more about this.",
                 format!("the endpoint stopped the reply (finish_reason {reason})"),
             ),
-            // The agent should run this tool: one that the endpoint runs does not end a completion.
+            // The model wants the agent to run this tool. A tool that the endpoint runs itself does
+            // not end a completion.
             "tool_calls" | "function_call" | "tool_use" => (
                 "The agent could not answer.",
                 format!("the model wants the tool {}, and this agent runs no tools", self.tool),

@@ -92,7 +92,7 @@ fn system(instructions: &str, turn: &Turn) -> String {
     parts.join("\n\n")
 }
 
-/// Returns an answer's text, after the name of the person if one wrote it.
+/// Returns an answer's text. If a person wrote it, their name comes first.
 fn by(Message { name, content, .. }: &Message) -> String {
     match name.as_str() {
         "" => content.clone(),

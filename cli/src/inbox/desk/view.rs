@@ -26,7 +26,7 @@ const REVERSED: Style = Style::new().add_modifier(Modifier::REVERSED);
 /// How many lines of what is typed are shown, at most.
 const MAX_INPUT: usize = 8;
 
-/// Draws everything. Notes in the desk where the list's conversations are.
+/// Draws everything, and records in `desk` where each conversation of the list is.
 pub(super) fn draw(frame: &mut Frame<'_>, desk: &mut Desk, work: &mut Work<'_, '_>) {
     let width = frame.area().width;
     let typed = wrap(desk.input.text(), usize::from(width).saturating_sub(3));
@@ -80,7 +80,7 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, desk: &mut Desk, work: &mut Work
     frame.render_widget(Paragraph::new(lines).block(Block::new().borders(Borders::RIGHT)), area);
 }
 
-/// Describes a conversation in two lines of the list, padded so that a choice shows as a bar.
+/// Describes a conversation in two lines of the list, padded so that the chosen one is a full bar.
 fn described(entry: &Entry, width: usize) -> [String; 2] {
     let Entry { number, state, at, who, jid, text, .. } = entry;
     let said = match (who.as_str(), text.as_str()) {
