@@ -19,7 +19,7 @@ pub(crate) struct Args {
     connection: connect::Options,
     /// Only this folder and the folders below it
     folder: Option<String>,
-    /// How many entries to show, the newest first
+    /// How many entries to show, counted back from the newest
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
     /// Continue an earlier list from the page token that it printed

@@ -1,5 +1,5 @@
-//! Finds control, and the key to call it with: from the chosen context; without one, from the flags,
-//! or else from the environment, or else from the `up` that runs on this machine.
+//! Finds control, and the key to call it with: from the chosen context; without one, from the
+//! flags, or else from the environment, or else from the `up` that runs on this machine.
 
 use crate::{
     console::quoted,
@@ -40,8 +40,8 @@ pub(crate) struct Options {
     tls: ClientFiles,
 }
 
-/// The argument id of a `--context` that comes after a command. It is not `context`, which is the id
-/// of the `--context` that links have.
+/// The argument id of a `--context` that comes after a command. It is not `context`, which is the
+/// id of the `--context` that links have.
 const CONTEXT: &str = "context_here";
 
 /// Lets `--context` also come after each command that calls control, and `--timeout` stand for

@@ -108,7 +108,8 @@ impl PersonOptions {
 }
 
 impl Start {
-    /// Serves the person's sessions until `work` ends, a signal comes, or control refuses a session.
+    /// Serves the person's sessions until `work` ends, a signal comes, or control refuses a
+    /// session.
     async fn serve(
         self,
         screen: Screen<'_, '_>,

@@ -100,7 +100,9 @@ pub(crate) async fn run(args: Calls<Command>, console: &mut Console<'_>) -> anyh
             console.line(&created.key)?;
             let (key_id, flags) = (created.key_id, args.connection.flags());
             let revoke = console.command(&format!("key revoke {key_id}{flags}"));
-            note(&format!("{key_id}, for {holder}, shown this once. End it with: {revoke}"));
+            note(&format!(
+                "the key {key_id}, for {holder}, shown this once. Revoke it with: {revoke}"
+            ));
             Ok(())
         }
         Command::List { folder } => {
@@ -134,10 +136,10 @@ pub(crate) async fn list(control: &Control, folder: String) -> anyhow::Result<Li
 impl Create {
     fn holder(&self) -> String {
         match &self.folder {
-            Some(folder) => format!("an agent of {folder} (it goes into its ARIZUKO_KEY)"),
-            None if self.operator => "an operator (it goes into ARIZUKO_KEY)".into(),
-            None if self.viewer => "a viewer (it goes into ARIZUKO_KEY)".into(),
-            None => "a gateway (it goes into its ARIZUKO_GATEWAY_KEY)".into(),
+            Some(folder) => format!("an agent of {folder} (set ARIZUKO_KEY to it)"),
+            None if self.operator => "an operator (set ARIZUKO_KEY to it)".into(),
+            None if self.viewer => "a viewer (set ARIZUKO_KEY to it)".into(),
+            None => "a gateway (set ARIZUKO_GATEWAY_KEY to it)".into(),
         }
     }
 

@@ -122,7 +122,7 @@ enum Command {
     Tail(tail::Args),
     /// Show who issued, changed and revoked what
     Audit(audit::Args),
-    /// Keep the addresses and keys of several systems, by name
+    /// Keep the addresses and key files of several systems, by name
     Context(context::Args),
     /// Copy the embedded store to a file, while it is in use
     Backup(backup::Args),
@@ -240,7 +240,7 @@ impl Command {
                 telemetry::start(&args.telemetry, "arizuko-agent", "warn,arizuko=info")
             }
             Self::Up(args) => telemetry::start(&args.telemetry, "arizuko", "warn"),
-            // The other commands end soon, so they have no flags for telemetry.
+            // The other commands have no flags for telemetry. They read the environment.
             _ => telemetry::start(&telemetry::Options::from_environment()?, "arizuko", "error"),
         }
     }

@@ -18,7 +18,8 @@ pub(crate) struct Args {
     url: Url,
 }
 
-/// Opens the link in `BROWSER`, or else by the system's own command. Prints it if neither does.
+/// Opens the link with the command in `BROWSER` or, if that is unset, with the system's own. If the
+/// command fails, prints the link.
 pub(crate) fn run(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let own = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let browser = env::var("BROWSER").ok().filter(|browser| !browser.trim().is_empty());

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Returns a line as a terminal may show it: names and messages come from others, who could control
-/// the terminal, hide text in it or make it read as something else.
+/// Returns a line as a terminal may show it. Names and messages come from others, whose characters
+/// could control the terminal, hide text or make a text read as another.
 pub(crate) fn printable(line: &str) -> Cow<'_, str> {
     clean(line, shown)
 }

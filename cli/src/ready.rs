@@ -27,8 +27,9 @@ Examples:
   arizuko ready http://127.0.0.1:9464      # a program with --metrics-listen 127.0.0.1:9464
 ")]
 pub(crate) struct Args {
-    /// Where the program serves /readyz: the --metrics-listen of any program, or the --listen of `up` or a
-    /// gateway [default: ARIZUKO_METRICS_LISTEN, or ARIZUKO_LISTEN, or http://127.0.0.1:8080]
+    /// Where the program serves /readyz: the --metrics-listen of any program, or the --listen of
+    /// `up` or a gateway [default: ARIZUKO_METRICS_LISTEN, or ARIZUKO_LISTEN, or
+    /// http://127.0.0.1:8080]
     url: Option<String>,
 }
 

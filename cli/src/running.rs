@@ -1,6 +1,6 @@
-//! `running.json` in the user's directories, by which other commands find a running `up`: it says
-//! where control and its key are. `up` locks the file while it runs, so that a stale file is
-//! recognised however the process ended.
+//! `running.json` in the user's directories, by which other commands find a running `up`: it has
+//! the addresses, and the name of the file with the operator's key. `up` locks `running.json` while
+//! it runs, so that a stale one is recognised however the process ended.
 
 use crate::directories;
 use anyhow::Context as _;

@@ -9,17 +9,18 @@ const BESIDE: usize = 40;
 /// How many blanks are between two cells, and before the further lines of a row.
 const GAP: usize = 2;
 
-/// What a table does without where the terminal is too narrow.
+/// What may be left out of a table where the terminal is too narrow.
 #[derive(Default)]
 pub(crate) struct Spare {
     /// The column whose cells are shortened, if the table fits then.
     pub(crate) cut: Option<&'static str>,
-    /// The columns that are left out until it fits, the least important first.
+    /// The columns that are left out until the table fits, the least important first.
     pub(crate) drop: &'static [&'static str],
 }
 
-/// Aligns the cells of rows, the first of which is the head, and returns the lines of each row. What
-/// still has no room in a line goes to further lines: cells whole, words of the last cell one by one.
+/// Aligns the cells of rows, the first of which is the head, and returns the lines of each row.
+/// What still has no room in a line goes to further lines: the last cell word by word, any other
+/// cell as a whole.
 pub(crate) fn lay_out(mut rows: Vec<Vec<String>>, spare: &Spare, room: usize) -> Vec<Vec<String>> {
     let mut widths = widths(&rows);
     let mut spared = spare.drop.iter();
@@ -40,7 +41,7 @@ pub(crate) fn lay_out(mut rows: Vec<Vec<String>>, spare: &Spare, room: usize) ->
 
     let of_last = rows.iter().filter_map(|row| row.last()).flat_map(|cell| cell.split(' '));
     let beside = of_last.map(columns).max().unwrap_or(0).max(BESIDE);
-    // Whether each cell begins another line, and at which column.
+    // For each cell, whether it begins another line, and its column.
     let (mut places, mut column) = (Vec::new(), 0);
     for (place, width) in widths.iter().enumerate() {
         let is_last = place + 1 == widths.len();

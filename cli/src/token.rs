@@ -84,7 +84,7 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "expiring")]
         all: bool,
     },
-    /// Show everything about chat links or webhooks but their URLs
+    /// Show everything about chat links or webhooks except their URLs
     Show {
         /// An address (JID) such as web:acme/support, to show every token on it, or the id or URL
         /// of one token
@@ -182,8 +182,8 @@ pub(crate) enum Kind {
 
 #[derive(clap::Args)]
 pub(crate) struct Suffix {
-    /// Last part of the address (JID), to tell this URL from the folder's others: with `support` it
-    /// is web:acme/support, for example
+    /// Last part of the address (JID), to tell this URL from the folder's others: with `support`
+    /// the address is web:acme/support, for example
     #[arg(long)]
     suffix: Option<String>,
 }
@@ -211,7 +211,11 @@ pub(crate) async fn run(args: Calls<Command>, console: &mut Console<'_>) -> anyh
                 ListTokensRequest { folder: folder.clone(), ..ListTokensRequest::default() };
             let mut listed = list(&control, request).await?;
             let ended = match all {
-                true if json => bail!("a program finds what has ended in `arizuko audit --json`"),
+                true if json => {
+                    bail!(
+                        "--all has no JSON: a program finds what has ended in `arizuko audit --json`"
+                    )
+                }
                 true => ended::rows(&control, &folder, &jid_prefix).await?,
                 false => Vec::new(),
             };
@@ -301,7 +305,7 @@ async fn issue(
 fn advise(issued: &IssueChatLinkResponse, folder: &str, flags: &str, console: &Console<'_>) {
     let IssueChatLinkResponse { jid, token_id, .. } = issued;
     let revoke = console.command(&format!("token revoke {token_id}{flags}"));
-    note(&format!("{jid}, shown this once. End it with: {revoke}"));
+    note(&format!("the URL of {jid}, shown this once. Revoke it with: {revoke}"));
     if !issued.agent_attached {
         console.note_unattended(folder, flags);
     }

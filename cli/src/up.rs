@@ -1,5 +1,6 @@
 //! `arizuko up`: control, a gateway and the demo agent in one process, and a link to try. Apart
-//! from the tests, only this module knows both control and gateway.
+//! from the tests, and `man.rs`, which reads their flags, only this module knows both control and
+//! gateway.
 
 mod data;
 mod demo;
@@ -161,7 +162,7 @@ pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result
     };
     // Standard output may be closed, or its disk full. That ends no service.
     if let Err(error) = printed {
-        tracing::warn!("cannot print where it listens: {error:#}");
+        tracing::warn!("cannot print the addresses: {error:#}");
     }
     supervisor::ready();
     tokio::select! {

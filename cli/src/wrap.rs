@@ -54,7 +54,7 @@ pub(crate) fn columns(text: &str) -> usize {
     Line::raw(text).width()
 }
 
-/// Returns the beginning of a line that fits.
+/// Returns a line, cut to `width` columns. If something is cut off, the line ends with `…`.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     let text = printable(text);
     if columns(&text) <= width {

@@ -18,7 +18,7 @@ export function nameOf({ turnId, attempt }: Hold): string {
   return `${turnId}/${attempt}`;
 }
 
-/** Keeps all frames until Finish is acknowledged, to send again those that a failover loses. */
+/** Keeps all frames until Finish is acknowledged, since those that a failover loses are sent again. */
 export class Attempt {
   wanted = true; // control still wants frames
   working = true; // the handler still runs

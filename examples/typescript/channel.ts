@@ -36,7 +36,7 @@ export async function open(address: string, tls: SecureClientSessionOptions): Pr
   const endIn = (wait: number) => setTimeout(() => session.destroy(silent), wait);
   const connecting = endIn(CONNECTING);
   try {
-    // A control that hangs accepts connections, but doesn't send this. One that ends may close the connection without an error.
+    // A control that hangs accepts connections, but sends no settings. One that ends may close the connection without an error.
     const closed = once(session, "close").then(() => {
       throw silent;
     });
@@ -52,7 +52,7 @@ export async function open(address: string, tls: SecureClientSessionOptions): Pr
     session.ping(() => clearTimeout(waiting));
   }, PING);
   session.on("close", () => clearInterval(pings));
-  // The session manager in Connect's versions for Node.js 20 can throw where nobody catches it.
+  // The session manager in Connect's versions for Node.js 20 can throw errors that nobody can catch.
   const sessionManager = {
     authority: new URL(baseUrl).origin,
     request: async (method: string, path: string, headers: object) => session.request({ ...headers, ":method": method, ":path": path }),

@@ -38,7 +38,7 @@ export class ControlError extends Error {
     readonly code: string,
     /** Unset if the error is not control's own, for example if no control answers. */
     readonly reason?: Reason,
-    /** How many seconds to wait before the next attempt, if control says so. */
+    /** How many seconds to wait before the next attempt. Unset if control doesn't say. */
     readonly retryAfter?: number,
   ) {
     super(message);
@@ -49,8 +49,8 @@ export class ControlError extends Error {
     if (problem instanceof ControlError) return problem;
     const error = ConnectError.from(problem);
     const code = (Code[error.code] ?? "Unknown").replace(/(?<=[a-z])[A-Z]/g, "_$&").toUpperCase();
-    // The first field of ErrorInfo is the reason, and that of RetryInfo is the wait. `as` is a standard protobuf
-    // message whose first field has the same type, so it decodes that field.
+    // The first field of ErrorInfo is the reason, and the first field of RetryInfo is the wait. `as` is a standard
+    // protobuf message whose first field has the same type, so it decodes that field.
     const detail = <T extends DescMessage>(name: string, as: T) => {
       const found = error.details.find((detail) => "type" in detail && detail.type === `google.rpc.${name}`);
       return found && fromBinary(as, found.value as Uint8Array);
@@ -60,7 +60,7 @@ export class ControlError extends Error {
     return new ControlError(`${code}: ${error.rawMessage}`, code, reason, wait && seconds(fromBinary(DurationSchema, wait)));
   }
 
-  /** @internal Copies an error that comes from another thread, which has lost its class. */
+  /** @internal Copies an error that has lost its class on the way from another thread. */
   static copy(error: Pick<ControlError, "message" | "code" | "reason" | "retryAfter">): ControlError {
     return new ControlError(error.message, error.code, error.reason, error.retryAfter);
   }

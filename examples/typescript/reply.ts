@@ -21,7 +21,8 @@ export class Gone extends Error {
 type Frame = NonNullable<MessageInitShape<typeof AgentFrameSchema>["body"]>;
 
 /**
- * A frame, or that the handler has ended. A handoff needs no Finish: Lost answers it.
+ * A frame, or the news that the handler has ended. After a handoff, that comes without Finish, since
+ * control answers the handoff with Lost.
  * @internal
  */
 export type Written = { frame: Frame } | { end: MessageInitShape<typeof FinishSchema> | undefined };

@@ -122,7 +122,7 @@ class Session {
         } else if (!this.#welcomed) {
           throw silent;
         } else if (message.case === "drain") {
-          // Until there is another channel, turns continue on this stream.
+          // Until there is another channel, frames still go out on this stream.
           return await this.#control.connect();
         } else {
           this.#hear(message);

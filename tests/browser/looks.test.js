@@ -69,7 +69,7 @@ for (const [name, options] of shots.slice(0, 4)) {
     ana.types("You're welcome.");
     await visitor.answered(5);
     ana.types("/back She knows where it is.");
-    await ana.reads(/is the agent's now/);
+    await ana.reads(/is with the agent now/);
     await open();
     await visitor.say("And do you sell tea?");
     await visitor.answered(6);

@@ -34,7 +34,7 @@ test("a bot hands off to a person, whom the page names, and gets the conversatio
   assert.equal(await visitor.page.locator(".foot").getByText("Ana is typing…").count(), 0);
   await visitor.hears("Ana: At your service.");
   ana.types("/back a note that nobody else reads");
-  await ana.reads(/is the agent's now/);
+  await ana.reads(/is with the agent now/);
   await open();
   await visitor.say("thanks");
   await visitor.answered(5);

@@ -27,16 +27,16 @@ pub(crate) struct Args {
     /// How many messages to answer at a time
     #[arg(long, default_value_t = 1, value_name = "TURNS", value_parser = clap::value_parser!(u32).range(1..=1000))]
     concurrency: u32,
-    /// Show the visitor what follows `status:` on a line of standard error as the agent's status, and
-    /// what follows `title:` as the title of the conversation
+    /// Show the visitor what follows `status:` on a line of standard error as the agent's status,
+    /// and what follows `title:` as the title of the conversation
     #[arg(long)]
     status: bool,
     /// Give the program the whole turn with its history on standard input, as one JSON document
     #[arg(long)]
     json: bool,
-    /// What the program prints for a webhook answers its sender, in the form of CGI: headers
-    /// (Content-Type, Status), a blank line, the body. It is sent when the program has exited with 0
-    /// or a code of --handoff
+    /// What the program prints for a webhook answers the webhook's sender, in the form of CGI:
+    /// headers (Content-Type, Status), a blank line, the body. It is sent when the program has
+    /// exited with 0 or a code of --handoff
     #[arg(long)]
     cgi: bool,
     /// When the program exits with CODE (1 to 255), hand the turn off to FOLDER, within the same

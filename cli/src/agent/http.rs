@@ -140,7 +140,7 @@ async fn ask(
     let mut response = endpoint.send(request.body(document.to_owned())).await?;
     let mut answer = Answer { reply, whole: Whole::default(), is_handed_off: false };
     let (kind, charset) = (media_type(&response), charset(&response));
-    // The reader is chosen when the first bytes come, since a response without a body needs no type.
+    // The reader is chosen when the first bytes come: without a body, no Content-Type is needed.
     let mut reader = None;
     while !answer.is_handed_off {
         let bytes = response.chunk().await.map_err(|error| match reader {

@@ -9,8 +9,8 @@ use tokio::{sync::mpsc::Sender, time::sleep};
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Passes events on, from the beginning of the conversation, until the receiver is dropped, the link
-/// refuses, or an outage lasts too long.
+/// Passes events on, from the beginning of the conversation, until the receiver is dropped, the
+/// link refuses, or an outage lasts too long.
 pub(super) async fn poll(
     link: &ChatLink,
     conversation: &str,

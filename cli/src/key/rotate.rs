@@ -1,4 +1,4 @@
-//! `arizuko key rotate`: gives a key another secret, and ends one of the two.
+//! `arizuko key rotate`: gives a key another secret, and later ends one of its two secrets.
 
 use crate::{
     console::{Console, note},

@@ -51,7 +51,7 @@ pub(super) enum Mode {
 pub(super) enum ObserveFor {
     /// Turns of webhooks, and turns that a person takes
     People,
-    /// All turns of the folder, including visitors', whose replies may then repeat the messages
+    /// All turns of the folder; replies to visitors may then repeat the messages
     Visitors,
 }
 
@@ -72,7 +72,7 @@ impl Serialize for Length {
     }
 }
 
-/// Reads a prefix, and refuses a folder in its place. Control checks the rest.
+/// Reads a prefix. Refuses a folder, which lacks `web:` or `hook:`. Control checks the rest.
 pub(super) fn prefix(text: &str) -> Result<String, String> {
     let path = text.strip_prefix("web:").or(text.strip_prefix("hook:"));
     match path {

@@ -257,7 +257,8 @@ fn line(indent: &str, field: &str, value: &str) -> String {
     format!("{indent}{field:10}  {value}")
 }
 
-/// Returns the first [`CELL`] characters of a text in quotes, which tell an empty text from none.
+/// Returns the first [`CELL`] characters of a text, in quotes, so that an empty text differs from
+/// none.
 fn brief(text: &str) -> String {
     match text.char_indices().nth(CELL) {
         Some((end, _)) => format!("{:?}…", &text[..end]),

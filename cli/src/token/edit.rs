@@ -22,7 +22,7 @@ pub(crate) struct Edit {
     chat: ChatOptions,
     #[command(flatten)]
     delivery: DeliveryArgs,
-    /// Remove this property, named like its flag; repeatable. An empty text does the same
+    /// Remove this property, named like its flag; repeatable. Setting an empty text does the same
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(PROPERTIES.map(|(flag, _)| flag)))]
     clear: Vec<String>,
 }

@@ -9,8 +9,8 @@ const PAGES: usize = 100;
 /// How many entries a page has, at most.
 const PAGE: u32 = 1_000;
 
-/// Returns rows for the table of tokens, those that ended last at the end: tokens of `folder` and
-/// the folders below it whose JID begins with `prefix`.
+/// Returns rows for the table of tokens: the tokens of `folder` and the folders below it that have
+/// ended and whose JID begins with `prefix`. Those that ended last come last.
 pub(super) async fn rows(
     control: &Control,
     folder: &str,

@@ -17,7 +17,8 @@ use std::path::PathBuf;
 pub(crate) struct HookArgs {
     #[command(flatten)]
     delivery: DeliveryArgs,
-    /// Refuse requests without a valid signature in this sender's scheme. Control needs --seal-key-file
+    /// Refuse requests without a valid signature in this sender's scheme. Control needs
+    /// --seal-key-file
     #[arg(long, value_name = "SENDER", requires = "secret_file")]
     verify: Option<Verify>,
     /// File with a secret that the sender signs with; name two files during a change
@@ -32,8 +33,8 @@ pub(crate) struct HookArgs {
 pub(super) struct DeliveryArgs {
     #[command(flatten)]
     dedupe: DedupeArgs,
-    /// Answer a delivery to a webhook with the agent's response, if it comes within this time (1s to
-    /// 50s); `?wait=` in the URL does the same
+    /// Answer a delivery to a webhook with the agent's response, if that comes within this time (1s
+    /// to 50s); `?wait=` in the URL does the same
     #[arg(long, value_name = "DURATION", value_parser = time::parse)]
     wait: Option<prost_types::Duration>,
     /// Take only deliveries to a webhook whose header has one of these values, for example

@@ -44,8 +44,8 @@ pub(crate) struct Options {
     /// Name, for lists and as the title of a chat page
     #[arg(long, visible_alias = "title")]
     name: Option<String>,
-    /// Text that the agent gets with every message and visitors never see; the `--context` that names a
-    /// system goes before the command
+    /// Text that the agent gets with every message and visitors never see; the `--context` that
+    /// names a system goes before the command
     #[arg(long)]
     context: Option<String>,
     /// How many messages each visitor of a chat link may send, or a webhook takes in all: N/s, N/m
@@ -59,14 +59,15 @@ pub(crate) struct Options {
     /// reply
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max_open_turns: Option<u32>,
-    /// Site whose pages may call the link and embed a chat, for example https://acme.com; repeatable
+    /// Site whose pages may call the link and embed a chat, for example https://acme.com;
+    /// repeatable
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
     /// How many messages to take in a day of UTC, from all visitors together
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     max_turns_per_day: Option<u32>,
-    /// How many model tokens the replies to a day's messages may use together, as their agents
-    /// report them, for example 1M/day
+    /// How many model tokens the replies to a day's messages may use together, as agents report
+    /// them, for example 1M/day
     #[arg(long, value_name = "N", value_parser = tokens)]
     budget_tokens: Option<u64>,
     /// End the token after this long, for example 30d or 12h
@@ -80,7 +81,7 @@ pub(crate) struct ChatOptions {
     /// First lines of the page, in Markdown
     #[arg(long)]
     greeting: Option<String>,
-    /// Take a message only after about a second of work by the visitor's browser: always, or
+    /// Take a message only after about a second of work by the visitor's browser: always (on), or
     /// while the link is near its limits (auto). Needs JavaScript and HTTPS [default: off]
     #[arg(long, value_name = "WHEN", value_enum)]
     proof_of_work: Option<Proof>,

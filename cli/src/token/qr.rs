@@ -16,14 +16,14 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     })
 }
 
-/// Returns the code of a URL as a picture, or as lines for a terminal with a dark ground or a light
-/// one: the code has its own margin.
+/// Returns the code of a URL as a picture, or as lines for a terminal. The background of the
+/// terminal may be dark or light, since the code has its own margin.
 pub(super) fn print(url: &str, as_svg: bool) -> anyhow::Result<String> {
     let code = QrCode::new(url).context("the URL is too long for a QR code")?;
     let picture = if as_svg {
         code.render::<svg::Color<'_>>().build()
     } else {
-        // Light modules are drawn, so that they are light in a terminal with a dark ground.
+        // Light modules are drawn, so that they are light in a terminal with a dark background.
         code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build()
     };
     Ok(picture + "\n")

@@ -1,4 +1,4 @@
-//! `arizuko token show`: everything about a token but its secret.
+//! `arizuko token show`: everything about a token except its secret.
 
 use crate::{
     console::{Console, word},

@@ -41,7 +41,7 @@ pub(super) async fn start(
     }
 }
 
-/// Issues this run's link and revokes the last run's.
+/// Issues the link of this run, and revokes the link of the last run.
 async fn issue(control: &Control, data: &DataFolder) -> anyhow::Result<String> {
     let mut tokens = control.tokens().await?;
     if let Some(token_id) = data.demo_token_id() {

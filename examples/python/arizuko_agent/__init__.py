@@ -134,7 +134,7 @@ class Agent:
             tasks += map(asyncio.create_task, (self._beat(interval), self._say(call)))
             while (response := await call.read()) is not grpc.aio.EOF:
                 if response.HasField("drain"):
-                    # Until there is another channel, turns continue on this stream.
+                    # Until there is another channel, frames still go out on this stream.
                     return await self.control.connect()
                 self._hear(response)
                 self._wake.set()

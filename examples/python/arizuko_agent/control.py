@@ -55,9 +55,9 @@ class ControlError(Exception):
         self.code = code
         """gRPC's code, such as `UNAUTHENTICATED`."""
         self.reason = reason
-        """Why: a name of the contract's ErrorReason without its prefix. None: not control's own."""
+        """Why: an ErrorReason of the contract, without prefix. None: the error is not control's."""
         self.retry_after = retry_after
-        """How many seconds to wait before the next attempt, if control says so."""
+        """How many seconds to wait before the next attempt. None: control doesn't say."""
 
     @classmethod
     def of(cls, error: grpc.RpcError) -> ControlError:
@@ -74,7 +74,7 @@ class ControlError(Exception):
 
 
 class Control:
-    """One or several controls of one system. Any thread may call its methods. `connect` is a
+    """One or several controls of one system. Any thread may call the methods. `connect` is a
     coroutine; the other methods block.
 
     By default ARIZUKO_CONTROL holds the addresses, with commas between them, and ARIZUKO_KEY, or
@@ -138,7 +138,8 @@ class Control:
         """Calls one control after another until one answers, or PATIENCE has passed.
 
         A call that may have reached a control is only repeated if it is repeatable. Raises
-        ControlError if control refuses it, and ConnectionError if no control answers.
+        ControlError if control refuses the call or the call got lost, and ConnectionError if no
+        control could be reached.
         """
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -156,7 +157,7 @@ class Control:
 
 
 def _is_ready(channel: grpc.Channel) -> bool:
-    """Connects, and tells whether a control answers. One that hangs accepts connections, too."""
+    """Connects. Tells whether a control answers: even one that hangs accepts TCP connections."""
     states: queue.SimpleQueue[grpc.ChannelConnectivity] = queue.SimpleQueue()
     channel.subscribe(states.put, try_to_connect=True)
     state = None

@@ -30,7 +30,7 @@ class Gone(Exception):
 class Reply:
     """The reply to a turn. Its methods never block, and any thread may call them.
 
-    Frames are kept until Finish is acknowledged, to send again those that a failover loses.
+    Frames are kept until Finish is acknowledged, since those that a failover loses are sent again.
     """
 
     def __init__(self, turn: Turn, later: Callable[..., None]) -> None:
@@ -132,7 +132,7 @@ class Reply:
             self._handed_off = frame.HasField("handoff")
 
     def _end(self, error: BaseException | None) -> None:
-        """Notes that the handler has ended. A handoff needs no Finish: Lost answers it."""
+        """Notes that the handler has ended. Control answers a handoff with Lost, without Finish."""
         self._working = False
         if error and self._wanted:
             log.error("turn %s failed", self._hold["turn_id"], exc_info=error)

@@ -34,10 +34,10 @@ use tonic_types::StatusExt as _;
 
 /// Where control listens by default.
 pub const DEFAULT_ADDRESS: &str = "http://127.0.0.1:7070";
-/// How long control may take to answer a call, or to begin a stream.
+/// How long control may take to be reached, to answer a call, or to begin a stream.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a control may take to say whether it can serve. One that waits for its store says so
-/// within 2 s.
+/// How long a control may take to say whether it can serve. A control waits 2 s for its store
+/// before it says no.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a control has to say that it can serve before the next one is asked, too.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -85,13 +85,13 @@ impl Control {
 
     /// Prepares calls to the control that the environment names: ARIZUKO_CONTROL holds the
     /// addresses, with commas between them, and ARIZUKO_KEY, or the file that ARIZUKO_KEY_FILE
-    /// names, the key. For https, ARIZUKO_CA names a file of authorities to trust instead of the
-    /// system's, and ARIZUKO_CLIENT_CERT and ARIZUKO_CLIENT_KEY the certificate to show and its
-    /// key.
+    /// names, holds the key. For https, ARIZUKO_CA names a file of authorities to trust instead of
+    /// the system's; ARIZUKO_CLIENT_CERT and ARIZUKO_CLIENT_KEY name the files with the certificate
+    /// to show and its key.
     ///
     /// # Errors
     ///
-    /// One of them can't be used.
+    /// One of these variables can't be used.
     pub fn from_env() -> Result<Self, ControlError> {
         let variable = |name| env::var(name).ok().filter(|value: &String| !value.is_empty());
         let file = |name| variable(name).map(PathBuf::from);
@@ -108,8 +108,8 @@ impl Control {
         Self::new(addresses.split(',').map(str::to_owned).collect(), key.as_deref(), &tls)
     }
 
-    /// Issues a chat link for a folder, by default the key's. Is not repeated: that would issue a
-    /// second link.
+    /// Issues a chat link for a folder; empty: the key's folder. The call is not repeated, since
+    /// that would issue a second link.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl Control {
     async fn probe(&self, endpoint: &Endpoint) -> Result<(Channel, bool), ControlError> {
         let channel = endpoint.clone().timeout(self.timeout).connect().await;
         let channel = channel.map_err(|error| self.unreachable(&error))?;
-        // Without the key: control would note a wrong one twice.
+        // Asks without the key, since control would note a wrong key twice.
         let asked = serves(Channel::new(channel.clone(), Bearer::default()));
         let late = |_| Err(Status::deadline_exceeded("control did not answer in time"));
         let serves = match timeout(PROBE_TIMEOUT, asked).await.unwrap_or_else(late) {
@@ -295,7 +295,7 @@ impl Control {
                 );
             }
             ErrorReason::KeyInvalid => {
-                return "the key is unknown or revoked: set another as ARIZUKO_KEY, or with --key-file"
+                return "the key is unknown, expired or revoked: set another as ARIZUKO_KEY, or with --key-file"
                     .to_owned();
             }
             ErrorReason::NotAllowed => "use another key, for example an operator's",
@@ -312,7 +312,7 @@ impl Control {
     /// unless the cause has its own.
     fn disconnected(&self, status: &Status, advice: &str) -> ControlError {
         let address = self.addresses.join(" or ");
-        // This side's own timeout is a cause, too.
+        // If the status has a source, that must be a timeout of this side.
         let is_late = status
             .source()
             .is_none_or(|source| Chain::new(source).any(|cause| cause.is::<TimeoutExpired>()));
@@ -354,14 +354,14 @@ fn unusable(error: anyhow::Error) -> ControlError {
     ControlError::new(format!("{error:#}"))
 }
 
-/// Control refuses something, or no control answers. It is printed as a sentence that says what to
-/// do, even when `main` returns it.
+/// Control refuses something, or no control answers. The error is printed as a sentence that says
+/// what to do, even when `main` returns it.
 pub struct ControlError {
     /// gRPC's code: `Unavailable` if no control was reached.
     pub code: Code,
-    /// Why control refuses it; `None` if the error is not control's own.
+    /// Why control refuses the call; `None` if the error is not control's own.
     pub reason: Option<ErrorReason>,
-    /// How long to wait before the next attempt, if control says so.
+    /// How long to wait before the next attempt; `None` if control doesn't say.
     pub retry_after: Option<Duration>,
     message: String,
 }

@@ -15,8 +15,8 @@ pub fn parse(text: &str) -> Result<String, String> {
     }
 }
 
-/// Checks that a handoff stays inside the root folder. Control ends the session of an agent whose
-/// handoff leaves it.
+/// Checks that a handoff stays inside the root folder. If an agent's handoff leaves the root
+/// folder, control ends the agent's session.
 ///
 /// # Errors
 ///

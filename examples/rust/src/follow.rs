@@ -22,7 +22,7 @@ pub enum Followed {
 }
 
 impl Speaker {
-    /// Calls `heard` with what happens in a conversation, until control refuses it.
+    /// Calls `heard` with what happens in a conversation, until control refuses to go on.
     pub async fn follow(&self, conversation: &str, heard: impl Fn(Followed)) {
         let mut backoff = Backoff::new(RETRY);
         loop {

@@ -174,8 +174,8 @@ impl Ledger {
         self.claims.push(PendingClaim { turn_id: turn_id.into(), take, is_sent: false });
     }
 
-    /// Notes that control has refused a claim. Says whether the claim was pending: a claim that was
-    /// sent twice can succeed first and be refused then.
+    /// Notes that control has refused a claim. Says whether the claim was still pending. It was not
+    /// if it was sent twice and succeeded the first time.
     pub(super) fn refuse(&mut self, turn_id: &str) -> bool {
         let before = self.claims.len();
         self.claims.retain(|claim| claim.turn_id != turn_id);

@@ -22,7 +22,7 @@
 //! `reply.rs` makes frames of what a handler writes; `session.rs` is what the tasks share;
 //! `stream.rs` carries the session over one gRPC stream; `serve.rs` opens one stream after
 //! another and runs the handlers; `agent.rs` does so for a program that does nothing else.
-//! `person.rs` is a session whose turns a person chooses, and `speech.rs` the calls about a
+//! `person.rs` is a session whose turns a person chooses, and `speech.rs` has the calls about a
 //! conversation that need no turn.
 
 mod active_turn;

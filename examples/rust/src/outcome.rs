@@ -2,7 +2,8 @@
 
 use std::{error::Error, fmt};
 
-/// Why the agent did not answer a turn. Any error becomes one that the visitor doesn't see.
+/// Why the agent did not answer a turn. Any error converts to a failure whose cause the visitor
+/// doesn't see.
 #[derive(Debug)]
 pub struct Failure {
     /// A sentence for the visitor.

@@ -1,5 +1,5 @@
-//! A person's session: the person sees which turns wait, and claims turns one by one. Leases,
-//! reconnects and repeats work as in a program's session.
+//! A person's session: the person sees which turns wait, and claims turns one by one. It has
+//! leases, reconnects and repeats requests as a program's session does.
 
 use super::{
     Control, ControlError, Failure, Reply, Turn, serve,

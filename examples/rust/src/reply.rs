@@ -21,11 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 /// How long text is gathered before it becomes a frame.
 const GATHER_TIME: Duration = Duration::from_millis(15);
-/// How many bytes of gathered text become a frame at once, before [`GATHER_TIME`] is over.
+/// How many bytes of gathered text become a frame even before [`GATHER_TIME`] is over.
 const GATHER_BYTES: usize = 32 << 10;
-/// How many bytes of text a frame carries, at most: its 64 KiB less room for its other fields.
+/// How many bytes of text a frame carries, at most: 64 KiB, minus room for the frame's other
+/// fields.
 const MAX_TEXT_BYTES: usize = (64 << 10) - 512;
-/// How many characters of a title control keeps.
+/// How many characters control keeps of a title.
 const MAX_TITLE: usize = 120;
 
 /// A handler writes to the visitor with this. Every write waits while too much of the reply is

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The settings of a session: its folder, its name, how much it takes, and when it stops.
 pub struct Settings {
-    /// The folder whose turns are wanted; empty: the key's.
+    /// The folder whose turns are wanted; empty: the key's folder.
     pub folder: String,
     /// The name that operators see.
     pub name: String,

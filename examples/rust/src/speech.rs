@@ -1,5 +1,5 @@
-//! Calls about a conversation that need no turn: send a message, assign the conversation, read it.
-//! They are safe to repeat, and are repeated while control is out of reach.
+//! Calls about a conversation that need no turn: send a message, assign the conversation, read it,
+//! leave a note. They are safe to repeat, and are repeated while control is out of reach.
 
 use crate::control::{Control, ControlError};
 use arizuko_proto::{
@@ -19,23 +19,24 @@ use tonic::{Code, Response, Status};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long to wait before the next try: at first, and at most.
 pub(crate) const RETRY: Range<Duration> = Duration::from_millis(200)..Duration::from_secs(1);
-/// How many bytes a message may have: the 64 KiB of a frame less room for its other fields.
+/// How many bytes a message may have: the 64 KiB of a frame, minus room for the frame's other
+/// fields.
 const MAX_MESSAGE_BYTES: usize = 60 << 10;
 
 /// Makes the calls of this module for a folder.
 pub struct Speaker {
     pub(crate) control: Arc<Control>,
-    /// Empty: the key's.
+    /// Empty: the key's folder.
     pub(crate) folder: String,
 }
 
 impl Speaker {
-    /// Makes calls for a folder; empty: the key's.
+    /// Makes calls for a folder; empty: the key's folder.
     pub fn new(control: Arc<Control>, folder: String) -> Self {
         Self { control, folder }
     }
 
-    /// Sends a message, whose `folder` this fills in.
+    /// Sends a message from this folder, whatever `message` has as its folder.
     ///
     /// # Errors
     ///
@@ -62,7 +63,8 @@ impl Speaker {
     }
 
     /// Assigns a conversation to the folder `to`, which gets its queued turns and later messages.
-    /// If `to` is empty, the route decides again. Returns `to` if nobody is attached to it.
+    /// If `to` is empty, the route decides again. Returns `to` if nobody is attached to it, unless
+    /// it is the folder that the route names.
     ///
     /// # Errors
     ///

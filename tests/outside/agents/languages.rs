@@ -283,7 +283,7 @@ async fn a_refused_key_ends_the_agent(language: Language, stack: Stack) {
     module.args(["127.0.0.1:1", "1"]).env("ARIZUKO_KEY", "azk_nonsense");
     let outcome = run(&mut module, "").await.expect(1);
     let says = match language {
-        Language::Rust => "the key is unknown or revoked",
+        Language::Rust => "the key is unknown, expired or revoked",
         Language::Python | Language::TypeScript => "UNAUTHENTICATED",
     };
     assert!(outcome.err.contains(says), "{outcome:?}");

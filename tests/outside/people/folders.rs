@@ -25,7 +25,7 @@ async fn one_inbox_answers_several_folders(stack: Stack) {
         assert_eq!(messages.last().map(|said| &*said.content), Some("more"), "{folder}");
     }
     // A conversation that moves from one of the folders to another keeps its number.
-    ann.asks("/to acme/sales", "2 is acme/sales now.").await;
+    ann.asks("/to acme/sales", "2 is with acme/sales now.").await;
     support.say_in(&asked[1].conversation, "and now?").await;
     ann.sees("2 waits in acme/sales, web:acme/support, ").await;
     ann.asks("/open 2", "and now?").await;

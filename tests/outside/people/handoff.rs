@@ -37,7 +37,7 @@ async fn a_bot_hands_off_a_person_answers_and_the_bot_continues_with_the_history
         here.say_in(&first.conversation, "it's about my bill").await;
         ann.sees("about my bill").await;
         ann.asks("Paid.", "Sent.").await;
-        ann.asks("/back she wanted a receipt", "1 is the agent's now.").await;
+        ann.asks("/back she wanted a receipt", "1 is with the agent now.").await;
         let third = here.say_in(&first.conversation, "thanks!").await;
         let held = bot.turn().await;
         assert_eq!(held.turn.turn_id, third.turn);
@@ -69,7 +69,7 @@ async fn the_bot_answers_a_turn_that_a_person_hands_back(stack: Stack) {
         bot.push(&mut held, vec![handoff("acme/people", "", true)]).await;
         bot.lost(&posted.turn).await;
         ann.opens("handed off by acme").await;
-        ann.asks("/back you know that", "1 is the agent's now.").await;
+        ann.asks("/back you know that", "1 is with the agent now.").await;
         let held = bot.turn().await;
         assert_eq!(held.turn.turn_id, posted.turn);
         let handed = held.turn.handed.clone().expect("it comes from a person");
@@ -91,7 +91,7 @@ async fn a_person_hands_off_to_another_folder(stack: Stack) {
         let mut cleo = stack.person(seat, "acme/legal", "Cleo", A).await;
         let posted = visitor.say("I shall sue").await;
         ann.opens("sue").await;
-        ann.asks("/to acme/legal be careful", "1 is acme/legal now.").await;
+        ann.asks("/to acme/legal be careful", "1 is with acme/legal now.").await;
         let shown = cleo.opens("note from acme/people: be careful").await;
         assert!(shown.contains("I shall sue"), "{shown}");
         cleo.asks("Please don't.", "Sent.").await;
@@ -100,14 +100,14 @@ async fn a_person_hands_off_to_another_folder(stack: Stack) {
         cleo.sees("why not?").await;
         cleo.asks("It is dear.", "Sent.").await;
         // A conversation without an open turn can be assigned to another folder too.
-        cleo.asks("/to acme/people all is well", "1 is acme/people now.").await;
+        cleo.asks("/to acme/people all is well", "1 is with acme/people now.").await;
         let next = visitor.say_in(&posted.conversation, "well then").await;
         ann.opens("note from acme/legal: all is well").await;
         ann.asks("Good.", "Sent.").await;
         assert_eq!(visitor.end_of(&next.turn).await["status"], "done");
         visitor.say_in(&posted.conversation, "one more thing").await;
         ann.sees("one more thing").await;
-        let nobody = "is acme/nobody now, but nobody is attached to acme/nobody: it waits.";
+        let nobody = "is with acme/nobody now, but nobody is attached to acme/nobody: it waits.";
         ann.asks("/to acme/nobody", nobody).await;
     }
 }

@@ -62,6 +62,6 @@ async fn in_a_pipe_the_command_typing_sets_the_status(stack: Stack) {
     assert_eq!(next_status(&mut live).await, "", "the status clears by itself");
     ann.asks("/typing", "sees that you are typing").await;
     assert_eq!(next_status(&mut live).await, "Ann is typing…");
-    ann.asks("/back", "1 is the agent's now.").await;
+    ann.asks("/back", "1 is with the agent now.").await;
     assert_eq!(next_status(&mut live).await, "", "the next agent may not be typing");
 }

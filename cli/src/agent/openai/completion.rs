@@ -63,8 +63,8 @@ impl<'a> Completion<'a> {
     }
 
     /// Takes a chunk, a whole completion, or the `[DONE]` after the last chunk. Any other document
-    /// is a provider extension and is ignored. Fails if the document is not JSON, or reports an error
-    /// before the completion is whole.
+    /// is a provider extension and is ignored. Fails if the document is not JSON, or reports an
+    /// error before the completion is whole.
     pub(super) async fn take(&mut self, data: &str) -> Result<(), AskError> {
         if data.trim() == "[DONE]" {
             self.is_done = true;

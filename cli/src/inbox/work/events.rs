@@ -39,7 +39,7 @@ impl Work<'_, '_> {
     }
 
     /// Handles events until `of` returns a value. If the session ends first, this waits for ever,
-    /// and `inbox::run` reports the end.
+    /// and `Start::serve` reports the end.
     pub(super) async fn wait_for<T>(
         &mut self,
         of: impl Fn(&mut Self) -> Option<T>,
@@ -152,8 +152,8 @@ impl Work<'_, '_> {
         self.screen.show(&(told + &taken.unwrap_or_default()))
     }
 
-    /// Closes the open conversation if a colleague has it by now. Control may say so before it says
-    /// that the turn is lost, or after it. Returns what to tell the person.
+    /// Closes the open conversation if a colleague has it by now. Control may say so before or
+    /// after it says that the turn is lost. Returns what to tell the person.
     fn close_if_taken(&mut self) -> Option<String> {
         let open = self.open.as_ref().filter(|open| !open.is_watched)?.conversation.clone();
         let Holder { name, .. } = self.colleague(&open)?;

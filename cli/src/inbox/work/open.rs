@@ -13,7 +13,7 @@ use std::fmt::Display;
 const HISTORY: u32 = 50;
 /// How many characters a note may have. The rest is dropped.
 const MAX_NOTE_CHARS: usize = 4_000;
-/// The answer to a command that names no conversation where none is open.
+/// The answer to a command from which it isn't clear which conversation is meant.
 pub(super) const NOT_MEANT: &str = "Name a number of /list.";
 
 impl Work<'_, '_> {
@@ -62,7 +62,7 @@ impl Work<'_, '_> {
         {
             return Ok(self.refuse(format!("Not taken: {problem:#}")));
         } else {
-            // A list that is older than this would close the conversation again.
+            // Waits for a list that has this: an older one would close the conversation again.
             self.wait_for(|work| work.colleague(&conversation).is_none().then_some(())).await?;
         }
         self.enter(number, conversation).await
@@ -95,7 +95,8 @@ impl Work<'_, '_> {
         claimed.await
     }
 
-    /// Makes a conversation of the person's the open one. Returns what was said and noted in it.
+    /// Opens a conversation that the person's folders have. Returns what was said and noted in it,
+    /// unless the screen shows that anyway.
     async fn enter(&mut self, number: usize, conversation: String) -> anyhow::Result<String> {
         let claimed = self.claimed.get(&conversation);
         let place = claimed.map(|claimed| claimed.place);
@@ -131,7 +132,7 @@ impl Work<'_, '_> {
         };
         let note: String = note.chars().take(MAX_NOTE_CHARS).collect();
         let whose = match to {
-            "" => "the agent's",
+            "" => "the agent",
             to => match check_handoff(&self.places[place].folder, to) {
                 Ok(()) => to,
                 Err(wrong) => return Ok(self.refuse(format!("Not handed off: {wrong}."))),
@@ -160,9 +161,11 @@ impl Work<'_, '_> {
         let number = self.give_up(&conversation);
         Ok(match unattended {
             Some(folder) => {
-                format!("{number} is {whose} now, but nobody is attached to {folder}: it waits.")
+                format!(
+                    "{number} is with {whose} now, but nobody is attached to {folder}: it waits."
+                )
             }
-            None => format!("{number} is {whose} now."),
+            None => format!("{number} is with {whose} now."),
         })
     }
 
