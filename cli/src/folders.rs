@@ -43,8 +43,8 @@ pub(crate) struct Set {
     /// minutes
     #[arg(long, value_name = "DURATION", value_parser = keep)]
     keep_messages: Option<Keep>,
-    /// How long the pieces of a reply are kept, from which a stream resumes: at most as long as
-    /// messages; or `default` for control's --keep-frames
+    /// How long the pieces of a reply, from which a stream resumes, are kept: at most as long as
+    /// messages, or `default` for control's --keep-frames
     #[arg(long, value_name = "DURATION", value_parser = keep)]
     keep_frames: Option<Keep>,
     /// Don't ask for confirmation

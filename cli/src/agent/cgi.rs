@@ -1,15 +1,15 @@
-//! Reads what a program prints with `--cgi`: the answer to a webhook's sender, in the form of CGI
-//! (RFC 3875): headers, a blank line, the body.
+//! Reads the answer to a webhook's sender that a program prints with `--cgi`. It has the form of
+//! CGI (RFC 3875): headers, a blank line, the body.
 
 use arizuko_proto::v1::{Header, HttpResponse};
 
-/// How many bytes of output are kept, at most: a response has far fewer.
+/// How many bytes of output are kept, at most. Control takes far fewer by default.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
 /// Parses a response.
 ///
 /// # Errors
-/// Says what is wrong with it. Control checks the values.
+/// Says what is wrong with the response's form. Control checks the values.
 pub(super) fn parse(printed: &[u8]) -> Result<HttpResponse, String> {
     if printed.len() > MAX_BYTES {
         return Err("the program prints a response of more than 1 MiB".to_owned());

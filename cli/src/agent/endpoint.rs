@@ -264,12 +264,12 @@ pub(super) fn charset(response: &Response) -> String {
     charsets.next().unwrap_or_default().to_ascii_lowercase()
 }
 
-/// Parts of the codes, statuses and types of errors that may pass by themselves.
+/// Parts of the codes, statuses and types that temporary errors have.
 const PASSING: [&str; 7] =
     ["server_error", "api_error", "internal", "overload", "unavailable", "timeout", "rate_limit"];
 
-/// Whether an error may pass by itself. Its code decides, or else its status, or else its type; a
-/// number counts as an HTTP status. An error that has none of them may pass.
+/// Whether an error may be temporary. Its code decides, or else its status, or else its type; a
+/// number counts as an HTTP status. An error that has none of these may be temporary, too.
 fn may_pass(document: &Value) -> bool {
     let places = [&document["error"], document];
     let words = places.iter().flat_map(|error| ["code", "status", "type"].map(|name| &error[name]));

@@ -41,8 +41,8 @@ impl Metrics {
             ]),
             tokens: Family::default(),
         };
-        // Each series exists from the start, at 0: Prometheus's `rate` would miss an event that
-        // created its series.
+        // Each series exists from the start, at 0, since Prometheus's `rate` would miss an event
+        // that created its series.
         for outcome in OUTCOMES {
             let _ = metrics.turns.get_or_create(&Outcome { outcome });
         }

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Name of the model at the endpoint
     #[arg(long)]
     model: String,
-    /// File with instructions for the model, which go before the route's persona and topic and the
+    /// File with instructions for the model; they go before the route's persona and topic, and the
     /// link's context
     #[arg(long, value_name = "FILE")]
     system_file: Option<PathBuf>,

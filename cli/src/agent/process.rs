@@ -34,8 +34,9 @@ const TERM_TIMEOUT: Duration = Duration::from_secs(5);
 /// still has the pipe open.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The beginning of a line on standard error that the visitor sees as the agent's status. The
-/// visitor sees no line without such a beginning, since it may be of a stack trace with secrets.
+/// The beginning of a line on standard error that the visitor sees as the agent's status. Lines
+/// with neither this beginning nor [`TITLE`] may be a stack trace with secrets, so the visitor does
+/// not see them.
 const STATUS: &str = "status:";
 /// The beginning of a line on standard error with the conversation's title.
 const TITLE: &str = "title:";
@@ -247,7 +248,7 @@ impl Drop for Group {
     }
 }
 
-/// Writes the input. Stops when the program exits, which may be before it has read all of it.
+/// Writes the input. Stops when the program exits, even if it has not read all of the input.
 async fn write(mut stdin: ChildStdin, input: &[u8], exited: &CancellationToken) {
     tokio::select! {
         _ = stdin.write_all(input) => {}
@@ -279,8 +280,8 @@ async fn forward(mut stdout: Pipe<'_, ChildStdout>, reply: &Reply) -> Option<Str
     }
 }
 
-/// Collects what a program prints. Reads all of it, so that the program does not block, and keeps
-/// one byte more than [`cgi::MAX_BYTES`], so that [`cgi::parse`] sees that there are too many.
+/// Collects what a program prints. Reads all of it, so that the program does not block, but keeps
+/// at most one byte more than [`cgi::MAX_BYTES`], which [`cgi::parse`] then refuses.
 async fn collect(mut stdout: Pipe<'_, ChildStdout>) -> Vec<u8> {
     let (mut printed, mut buffer) = (Vec::new(), [0; 16 << 10]);
     loop {

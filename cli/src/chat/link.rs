@@ -27,7 +27,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// A longer wait than this counts as a refusal: nobody waits that long at a terminal.
 const LONG: Duration = Duration::from_secs(600);
 
-/// How many turns of a conversation are looked at: more than can begin between two looks.
+/// How many of the newest turns of a conversation each look gets: more than can begin between two
+/// looks.
 const NEWEST: usize = 10;
 
 /// How many challenges to solve for one message, at most.

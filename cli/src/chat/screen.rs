@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub(super) struct Screen {
     /// The agent's name.
     agent: String,
-    /// With `--json`, only the document goes to standard output, and replies are not shown.
+    /// Whether replies are not shown: with `--json`, only the document goes to standard output.
     is_silent: bool,
     /// Messages that have begun and not ended.
     unfinished: Vec<Shown>,
@@ -37,7 +37,7 @@ struct Shown {
     text: String,
 }
 
-/// The fields of all events that matter here.
+/// Those fields of all kinds of events that matter here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Data {

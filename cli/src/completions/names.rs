@@ -75,7 +75,7 @@ pub(super) fn complete(command: Command, words: &[OsString]) -> Command {
 
 fn kinds(arg: &Arg) -> Vec<Kind> {
     let values = arg.get_value_names().unwrap_or_default();
-    // A value with a hint is a folder of this machine.
+    // A value with a hint is a path on this machine.
     let values = values.iter().filter(|_| arg.get_value_hint() == ValueHint::Unknown);
     values.flat_map(|value| value.split('|')).filter_map(Kind::of).collect()
 }
@@ -88,7 +88,7 @@ fn candidates(kinds: &[Kind], words: &[OsString]) -> Vec<CompletionCandidate> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let (Ok(runtime), Some(control)) = (runtime, control(words)) else { return Vec::new() };
     let found = runtime.block_on(async { timeout(DEADLINE, names(kinds, words, &control)).await });
-    // Whatever still waits, such as for a name server, is left behind.
+    // Does not wait for what still runs, such as the query of a name server.
     runtime.shutdown_background();
     let names = found.ok().and_then(Result::ok).unwrap_or_default();
     let candidate = |(word, about): Name| {

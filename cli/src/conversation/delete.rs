@@ -13,7 +13,8 @@ use std::io::{self, IsTerminal as _};
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("which").required(true).args(["target", "jid"]))]
 pub(crate) struct Delete {
-    /// Id of a conversation, or a folder: deletes all conversations of it and the folders below it
+    /// Id of a conversation; or a folder, to delete all conversations of this folder and the
+    /// folders below it
     #[arg(value_name = "cnv_…|FOLDER", value_parser = target, allow_hyphen_values = true)]
     target: Option<Target>,
     /// Delete the conversations of this address

@@ -17,8 +17,8 @@ pub(super) struct Board {
     /// Control's last list of each place; `None` until the first one has come.
     inboxes: Vec<Option<Inbox>>,
     /// The conversations that the person has given up, with their places and the times of their
-    /// assignment. They stay here until control's lists no longer have them, since a list may be
-    /// older than the giving up.
+    /// assignment. Each stays here until control's list no longer has it, since a list may have
+    /// been made before the person gave the conversation up.
     given_up: HashMap<(usize, String), Option<Timestamp>>,
 }
 

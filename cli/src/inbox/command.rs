@@ -7,10 +7,11 @@ pub(super) enum Command {
     List,
     /// Claim, or return to, the conversation with this number.
     Open(usize),
-    /// Take the conversation with this number from a colleague; `None`: the one that was asked
-    /// about.
+    /// Take the conversation with this number from a colleague; `None`: the one that the person was
+    /// asked about.
     Take(Option<usize>),
-    /// Follow the conversation with this number live; `None`: the one that was asked about.
+    /// Follow the conversation with this number live; `None`: the one that the person was asked
+    /// about.
     Watch(Option<usize>),
     /// Stop watching or answering the open conversation.
     Leave,

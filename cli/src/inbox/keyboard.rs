@@ -37,7 +37,8 @@ pub(super) struct Keyboard {
 pub(super) enum Typed {
     /// A line, or several that were pasted at once.
     Line(String),
-    /// A line that is not all UTF-8. The rest of it is U+FFFD, or was left out at a terminal.
+    /// A line that is not UTF-8. What is not UTF-8 in it became U+FFFD or, at a terminal, was left
+    /// out.
     Garbled(String),
     /// The line has changed. `is_answer`: it is going to be an answer.
     Key { is_answer: bool },

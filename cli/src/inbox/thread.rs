@@ -15,7 +15,7 @@ pub(super) struct Thread {
     pub(super) status: String,
     /// How many of the messages stay if the turn begins again.
     kept: usize,
-    /// The ids of the messages that have only come in parts.
+    /// The ids of the messages of which only parts have come so far.
     unfinished: HashSet<String>,
     /// The ids of the messages that [`Self::news`] has returned.
     told: HashSet<String>,

@@ -16,8 +16,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// How long to wait for the end of all work when the agent stops. Then control requeues the
-/// remaining turns when the lease ends.
+/// How long to wait for the end of all work when the agent stops. Control requeues the turns that
+/// remain after that, when the lease ends.
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// What a handler returns: the rest of its reply, or nothing.

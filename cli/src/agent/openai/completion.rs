@@ -209,7 +209,8 @@ fn failure(error: &str, detail: String) -> AskError {
     Failure { error: error.into(), detail }.into()
 }
 
-/// Whether a document reports an error. An empty `error` doesn't: some endpoints always send one.
+/// Whether a document reports an error. An empty `error` doesn't count, since some endpoints always
+/// send one.
 fn is_error(document: &Value) -> bool {
     let is_empty = match &document["error"] {
         Value::Null | Value::Bool(false) => true,

@@ -1,7 +1,7 @@
-//! Makes the messages of a chat completion from a turn: the system's, then the visitor's and the
-//! agent's in alternation, since many models' templates allow no other order. Observed messages of
-//! webhooks are a system message of their own, never part of a visitor's message, since visitors
-//! can ask the model to repeat their own messages.
+//! Makes the messages of a chat completion from a turn: first messages of the system, then messages
+//! of the visitor and the agent in alternation, since the templates of many models allow no other
+//! order. Observed messages of webhooks are a system message of their own, never part of a
+//! visitor's message, since visitors can ask the model to repeat their own messages.
 
 use crate::attach::Turn;
 use arizuko_proto::v1::{Author, Header, Message, Observed, VisitorIdentity};
@@ -100,7 +100,8 @@ fn by(Message { name, content, .. }: &Message) -> String {
     }
 }
 
-/// Returns a visitor's message, or a webhook's with the headers that a prompt may contain.
+/// Returns a visitor's message, or a message of a webhook with the headers that a prompt may
+/// contain.
 fn request(sender: &str, headers: &[Header], content: &[u8]) -> String {
     if sender == VISITOR {
         return text(content);
@@ -112,8 +113,8 @@ fn request(sender: &str, headers: &[Header], content: &[u8]) -> String {
     format!("[From {sender}]\n{}\n{}", headers.collect::<String>(), text(content))
 }
 
-/// Whether a model needs a header of a webhook to understand its body. The others are not for
-/// models: senders put secrets and signatures into them.
+/// Whether a model needs a header of a webhook to understand the body. Other headers are not for
+/// models, since senders put secrets and signatures into them.
 fn is_for_prompts(name: &str) -> bool {
     ["content-type", "user-agent", "webhook-id", "webhook-timestamp"].contains(&name)
         || ["-event", "-delivery"].iter().any(|end| name.ends_with(end))

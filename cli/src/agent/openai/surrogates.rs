@@ -8,9 +8,9 @@ pub(super) struct Mender {
 }
 
 impl Mender {
-    /// Moves a first half that stands alone to the place of its second half, which may be in a
-    /// later document. A second half without a first becomes U+FFFD; a first half without a second
-    /// is left out.
+    /// Moves a first half that stands alone, so that it comes right before its second half, which
+    /// may be in a later document. A second half without a first becomes U+FFFD; a first half
+    /// without a second is left out.
     pub(super) fn mend(&mut self, document: &str) -> String {
         let mut mended = String::with_capacity(document.len() + 6);
         let mut rest = document;

@@ -1,5 +1,5 @@
-//! Tells a model's thoughts from its reply where both are in the content: `<think>…</think>` before
-//! the reply, as models without a field for their reasoning write it.
+//! Separates a model's thoughts from its reply where both are in the content. Models without a
+//! field for their reasoning write `<think>…</think>` before the reply.
 
 const TAGS: [(&str, &str); 2] = [("<think>", "</think>"), ("<thinking>", "</thinking>")];
 

@@ -62,7 +62,7 @@ impl Work<'_, '_> {
         {
             return Ok(self.refuse(format!("Not taken: {problem:#}")));
         } else {
-            // Waits for a list that has this: an older one would close the conversation again.
+            // Waits for a list with this change: an older list would close the conversation again.
             self.wait_for(|work| work.colleague(&conversation).is_none().then_some(())).await?;
         }
         self.enter(number, conversation).await
