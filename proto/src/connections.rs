@@ -65,7 +65,7 @@ impl Connections {
 
     /// Counts a connection until it and its requests are dropped. If the server is full, closes the
     /// connection that has been idle for longest. A connection without an address, such as a
-    /// trusted proxy's, counts only in all.
+    /// trusted proxy's, counts only towards the limit on all connections.
     ///
     /// # Errors
     ///

@@ -1,5 +1,6 @@
-//! The contract's messages as JSON: fields by their proto names, enum values by theirs, times in
-//! RFC 3339, integers as numbers. Every field is there; one that is unset is null.
+//! The contract's messages as JSON: fields and enum values by their proto names, times in RFC 3339,
+//! integers as numbers. Every field is there. If unset, a message, an `optional` field and a member
+//! of a oneof are null; any other field has its default, such as `""` or 0.
 
 use crate::v1::DESCRIPTORS;
 use prost::Name;
@@ -35,7 +36,7 @@ pub fn of<M: Name>(message: &M) -> Value {
 /// Reads a message of this contract from its JSON. Fields may be missing.
 ///
 /// # Errors
-/// The JSON has something that the message has not; the error says what.
+/// The JSON does not fit the message; the error says why.
 #[expect(clippy::expect_used, reason = "generated types and descriptors come from one build")]
 pub fn parse<M: Name + Default>(value: &Value) -> Result<M, String> {
     let descriptor = POOL.get_message_by_name(&M::full_name()).expect("a message of arizuko.v1");
@@ -44,7 +45,7 @@ pub fn parse<M: Name + Default>(value: &Value) -> Result<M, String> {
     Ok(dynamic.transcode_to().expect("a type and its descriptor match"))
 }
 
-/// Adds unset fields as null: the serializer leaves them out.
+/// Adds, as null, the unset fields that the serializer leaves out.
 fn name_unset(message: &MessageDescriptor, value: &mut Value) {
     // A timestamp is a string in JSON, not an object.
     let Value::Object(fields) = value else { return };

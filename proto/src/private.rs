@@ -13,8 +13,8 @@ use std::{
 const OTHERS: u32 = 0o077;
 
 /// Returns the secret that a flag gives, or the one in the file that its twin `…-file` names, if
-/// any. An empty systemd credential counts as none: units load one for each secret that a service
-/// may have.
+/// any. An empty systemd credential counts as none, because units load a credential for each secret
+/// that a service may have.
 ///
 /// # Errors
 /// Both are given, or the file is not what [`read`] takes.
@@ -38,18 +38,18 @@ pub fn given(
 /// credentials don't count: only the service can read them.
 pub fn read(path: &Path) -> anyhow::Result<String> {
     let secret = text(path)?;
-    ensure!(!secret.is_empty(), "{} is empty: it should hold the key", path.display());
+    ensure!(!secret.is_empty(), "{} is empty: it should hold a secret", path.display());
     Ok(secret)
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {
     let shown = path.display();
-    let cannot = || format!("cannot read the key in {shown}");
+    let cannot = || format!("cannot read the secret in {shown}");
     let mut file = File::open(path).with_context(cannot)?;
     let about = file.metadata().with_context(cannot)?;
     if about.is_file() && is_open(&about) && !is_credential(path) {
         bail!(
-            "others can read or write {shown}: chmod 600 {shown}, and take a new key if they may have read it"
+            "others can read or write {shown}: run `chmod 600 {shown}`, and replace the secret if they may have read it"
         );
     }
     let mut secret = String::new();
@@ -66,7 +66,7 @@ pub fn check_folder(path: &Path) -> anyhow::Result<()> {
     let about = fs::metadata(path).with_context(|| format!("cannot look at {shown}"))?;
     ensure!(
         !is_open(&about),
-        "others can read or write {shown}, which holds keys and conversations: chmod 700 {shown}"
+        "others can read or write {shown}, which holds keys and conversations: run `chmod 700 {shown}`"
     );
     Ok(())
 }

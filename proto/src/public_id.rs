@@ -1,11 +1,12 @@
 //! Own ids and public ids of conversations and turns.
 //!
 //! A conversation's or a turn's own id, together with the link, gives access. Its public id, which
-//! is in logs, traces and the audit log, names it without giving access: it has a part of the own
-//! id's hash.
+//! is in logs, traces and the audit log, names the conversation or turn and gives no access: it is
+//! made from a hash of the own id.
 //!
-//! Both begin with the time, so that the store writes what is new beside what was written last.
-//! Ids that older controls made are random throughout, and so are their public ids.
+//! Own ids and public ids begin with the time, so that the store writes new records beside those
+//! that were written last. Ids that older controls made are random throughout, and so are their
+//! public ids.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use sha2::{Digest as _, Sha256};
@@ -97,7 +98,7 @@ fn decode(text: &str) -> Option<Own> {
     }
 }
 
-/// What a public id is of.
+/// What a public id names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
     /// A conversation.
@@ -106,16 +107,16 @@ pub enum Of {
     Turn,
 }
 
-/// Returns what a public id is of, and what it has after its prefix; `None` if the text is no
-/// public id of a conversation or turn.
+/// Returns what a public id names, and the part after its prefix; `None` if the text is no public
+/// id of a conversation or turn.
 pub fn parse(public: &str) -> Option<(Of, &str)> {
     let conversation = public.strip_prefix(CONVERSATION).map(|short| (Of::Conversation, short));
     let found = conversation.or_else(|| Some((Of::Turn, public.strip_prefix(TURN)?)));
     found.filter(|(_, short)| BASE64.decode(short).is_ok_and(|bytes| bytes.len() == PUBLIC_BYTES))
 }
 
-/// Replaces every own id in a text, such as the name of a record, with its public id. The word
-/// before an id, as in `turn:…` and `held:…`, tells what the id names.
+/// Replaces every own id in a text (such as a record's name) with its public id. The word before an
+/// id, as in `turn:…` and `held:…`, tells what the id names.
 pub fn redact(text: &str) -> String {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let (mut redacted, mut word) = (String::with_capacity(text.len()), "");

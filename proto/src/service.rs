@@ -1,4 +1,4 @@
-//! What the mains of control and the gateway have in common.
+//! What the `main` functions of control and the gateway have in common.
 
 use anyhow::Context as _;
 use std::{
@@ -28,7 +28,7 @@ pub fn name(listener: &TcpListener) -> String {
 /// Prints where a service listens.
 pub fn announce(name: &str, scheme: &str, listener: &TcpListener) -> io::Result<()> {
     let address = listener.local_addr()?;
-    // Standard output may be closed, or its disk full. That ends no service.
+    // Standard output may be closed, or go to a full disk. Neither ends the service.
     let _ = writeln!(io::stdout(), "{name} listens on {scheme}://{address}");
     Ok(())
 }

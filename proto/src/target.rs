@@ -1,5 +1,5 @@
-//! The address of a control, as it was given. A host name may stand for several controls, and later
-//! for others: its addresses are those of the controls that run, as with a headless Service of
+//! The address of a control, as it was given. A host name may have the addresses of several
+//! controls, and they may change as controls start and stop, as with a headless Service of
 //! Kubernetes.
 
 use crate::{
@@ -37,7 +37,7 @@ impl Target {
         // The addresses of localhost are of one machine, and often of one control.
         let is_name = !is_address && host != "localhost";
         let tls = match endpoint.uri().scheme_str() {
-            // The certificate is for the name, at whichever of its addresses.
+            // The certificate must be for the name, whichever of its addresses is called.
             Some("https") if is_name => Some(files.config()?.domain_name(host)),
             _ => None,
         };
@@ -85,8 +85,8 @@ impl Target {
         })
     }
 
-    /// Returns an endpoint for each address that the name has now, in random order, or else the one
-    /// for the host as it was given.
+    /// Returns an endpoint for each address that the name has now, in random order. If there is
+    /// none, or the host is no name, returns the one for the host as it was given.
     pub async fn endpoints(&self) -> Vec<Endpoint> {
         let addresses = if self.is_name { self.addresses().await } else { Vec::new() };
         let found: Vec<_> = addresses.into_iter().filter_map(|at| self.at(at).ok()).collect();

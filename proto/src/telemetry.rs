@@ -112,8 +112,8 @@ pub fn start(options: &Options, service: &'static str, filter: &str) -> anyhow::
     Ok(Telemetry { traces })
 }
 
-/// Switches off what says again what callers and clients are told: of certificates that are refused,
-/// and of every mistake that a client of MCP makes.
+/// Switches off log lines that only repeat what a caller or a client is told: that a certificate
+/// was refused, or that a client of MCP has made a mistake.
 const TOLD: &str = "rmcp=off,rustls_platform_verifier=off";
 
 /// Applies the levels without a target to arizuko's crates only. Unless the filter names them,

@@ -43,7 +43,7 @@ fn certified(cert: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
         .with_context(|| format!("cannot read a key from {}", key.display()))?;
     CertifiedKey::from_der(certificates(cert)?, secret, &provider()).with_context(|| {
         let (cert, key) = (cert.display(), key.display());
-        format!("the key in {key} is not the key of the certificate in {cert}")
+        format!("cannot use the key in {key}: it is of an unknown kind, or is not the key of the certificate in {cert}")
     })
 }
 

@@ -25,8 +25,9 @@ pub fn without_empty(command: Command) -> Command {
     command.mut_subcommands(without_empty)
 }
 
-/// Returns the names of variables that begin with `ARIZUKO_` and that neither a flag nor one of the
-/// `others` is read from: most likely they are misspelt.
+/// Returns the names of the variables that begin with `ARIZUKO_` and that nothing reads: no flag
+/// has them, and they are not among `others`, which are read in other ways. Most likely they are
+/// misspelt.
 pub fn unread(command: &Command, others: &[&str]) -> Vec<String> {
     let mut read: BTreeSet<_> = others.iter().map(|name| OsString::from(*name)).collect();
     note_variables(command, &mut read);
@@ -40,7 +41,7 @@ fn note_variables(command: &Command, read: &mut BTreeSet<OsString>) {
     command.get_subcommands().for_each(|command| note_variables(command, read));
 }
 
-/// Warns of such variables.
+/// Warns of variables that nothing reads.
 pub fn warn_of(unread: &[String]) {
     for name in unread {
         tracing::warn!("{name} is set, and nothing here reads it: see --help for the right name");

@@ -29,7 +29,7 @@ pub use prometheus_client::registry::Registry;
 
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait after a failed accept, for example without free file descriptors.
+/// How long to wait after an accept that failed, for example because no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -49,8 +49,9 @@ struct Shown {
 #[derive(clap::Args, Clone, Debug)]
 #[group(skip)]
 pub struct Options {
-    /// Address to serve /metrics at, for Prometheus, and /healthz and /readyz; without it they are
-    /// not served. Everyone who can reach the address can read them. Port 0 takes a free port.
+    /// Address to serve /metrics at, for Prometheus, together with /healthz and /readyz; without it
+    /// no metrics are served. Everyone who can reach the address can read them. Port 0 takes a free
+    /// port.
     #[arg(long, help_heading = "Metrics", env = "ARIZUKO_METRICS_LISTEN", value_name = "ADDRESS")]
     metrics_listen: Option<SocketAddr>,
 }

@@ -11,7 +11,7 @@ const ADVICE: [(&str, &str, &str); 14] = [
     (
         "https://",
         "CaUsedAsEndEntity",
-        "its certificate is an authority's, which servers must not show: give it one of its own",
+        "its certificate is one for an authority, not for a server: give it a server's certificate",
     ),
     (
         "https://",

@@ -24,7 +24,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 /// How long a client whose handshake failed may take to read the alert.
 const ALERT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How a server has TLS.
+/// A server's flags for TLS.
 #[derive(clap::Args, Clone, Default)]
 pub struct ServerTls {
     /// Serve TLS with the certificate and chain in this PEM file, which is read again when it
@@ -67,7 +67,7 @@ pub struct ClientChecks {
     #[arg(long, help_heading = "TLS", env = "ARIZUKO_CLIENT_CA", value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
     /// Refuse new connections with a certificate that a revocation list in this PEM file names. The
-    /// file has a list from each authority, and is read again when it changes.
+    /// file needs a list from each authority, and is read again when it changes.
     #[arg(long, help_heading = "TLS", env = "ARIZUKO_CLIENT_CRL", value_name = "FILE")]
     pub client_crl: Option<PathBuf>,
 }
@@ -157,12 +157,12 @@ impl Acceptor {
             loaded.state = state;
             match self.files.load(&self.protocols) {
                 Ok((config, end)) => {
-                    tracing::info!("reloaded the certificate");
+                    tracing::info!("reloaded the certificate and the other TLS files");
                     (loaded.config, loaded.end) = (config, end);
                 }
                 Err(error) => {
                     tracing::error!(
-                        "cannot reload the certificate: {error:#}; keeping the previous one"
+                        "cannot reload the TLS files: {error:#}; keeping the previous ones"
                     );
                 }
             }
