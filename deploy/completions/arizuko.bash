@@ -1,2 +1,3 @@
-# The script is that of the program, since what the two say to each other may change.
+# Runs the script that the program prints, since a script works only with the program of its
+# version.
 eval "$(arizuko completions bash)"

@@ -1,4 +1,5 @@
-{{- /* Labels of everything. Takes the component (`control`, `gateway`) and the root. */ -}}
+{{- /* The labels of every object. Takes the component (`control`, `gateway` or `metrics`) and the
+       root. */ -}}
 {{- define "arizuko.labels" -}}
 {{ include "arizuko.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
@@ -16,7 +17,7 @@ app.kubernetes.io/component: {{ .component }}
 {{ .root.Release.Name }}-{{ .component }}
 {{- end }}
 
-{{- /* A Deployment and what limits its disruption. Takes the component, its values, its settings,
+{{- /* A Deployment and its PodDisruptionBudget. Takes the component, its values, its settings,
        its ports and the files that it gets from Secrets. */ -}}
 {{- define "arizuko.deployment" -}}
 {{- $ := .root -}}
@@ -79,7 +80,8 @@ spec:
             failureThreshold: 6
           lifecycle:
             preStop:
-              # Until nobody is sent to this pod any more. Then it gets SIGTERM, and drains.
+              # Waits until no new connections are sent to this pod. Then it gets SIGTERM, and
+              # drains.
               sleep: {seconds: 5}
           resources: {{- toYaml .values.resources | nindent 12 }}
           securityContext:
