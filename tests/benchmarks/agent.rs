@@ -17,7 +17,7 @@ use tonic::Streaming;
 
 /// How many turns an agent holds at a time.
 pub(crate) const CREDIT: u32 = 64;
-/// How often an agent renews its lease: half of what control asks for.
+/// How often an agent renews its lease: twice as often as control asks for by default.
 const HEARTBEAT: Duration = Duration::from_millis(2_500);
 
 /// Agents that answer until they are dropped.
@@ -61,7 +61,7 @@ impl Session {
         Self { requests, responses, beats: interval(HEARTBEAT) }
     }
 
-    /// Returns the next turn. Renews the lease until it comes.
+    /// Waits for the next turn and returns it. Renews the lease meanwhile.
     pub(crate) async fn turn(&mut self) -> Turn {
         loop {
             let response = tokio::select! {

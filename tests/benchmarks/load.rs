@@ -69,7 +69,8 @@ pub(crate) async fn saturate(
     measured(&latencies, length, &before, &after)
 }
 
-/// Relates CPU times to what was counted.
+/// Returns the rate of the requests in `latencies`, and the CPU time for each of them. `before` and
+/// `after` are the CPU times at the start and at the end of `length`.
 pub(crate) fn measured(
     latencies: &Histogram<u64>,
     length: Duration,

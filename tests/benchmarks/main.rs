@@ -1,9 +1,9 @@
 //! How fast arizuko is, as ratios to floors that run beside it. Started by `tests/bench`.
 //!
-//! Every row measures its subject and its floors in turn, for several rounds, and is the median of
-//! the rounds' ratios: on a shared machine, only values that were measured side by side can be
-//! compared. The load comes from this program; the floors are this program, too, as processes of
-//! their own.
+//! A row with floors measures its subject and the floors in turn, for several rounds, and is the
+//! median of the rounds' ratios: on a shared machine, only values that were measured side by side
+//! can be compared. The other rows are absolute numbers. The load comes from this program; the
+//! floors are this program, too, as processes of their own.
 
 #![expect(clippy::print_stdout, reason = "it prints its results")]
 
@@ -57,9 +57,9 @@ const USAGE: &str = "\
 Usage: tests/bench [--quick] [ROW…]
 
 Measures the release build in alternation with floors, and prints a Markdown table with the goals.
-Writes it to target/bench/results.md, and with it every round to target/bench/results.json.
+Writes the table to target/bench/results.md, and every round to target/bench/results.json.
 
-  ROW      measure only the rows with one of these words in their names
+  ROW      measure only these: post, turn, page, streams, links, agents, kept, overdue or frames
   --quick  shorter and fewer rounds: under two minutes
   --help   print this
 ";

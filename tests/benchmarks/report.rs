@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// The goal of a row, with which its ratio is compared.
+/// The goal of a row, with which the median of its rounds is compared.
 #[derive(Clone, Copy)]
 pub(crate) enum Goal {
     AtMost(f64),
@@ -19,7 +19,7 @@ struct Row {
     name: &'static str,
     goal: Goal,
     rounds: Vec<f64>,
-    /// The measurements behind the ratio, as of the last round.
+    /// More of what the last round measured; empty: nothing.
     detail: String,
 }
 
@@ -92,7 +92,8 @@ fn median(rounds: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
 
-/// Writes a number with three significant digits.
+/// Writes a number with about three significant digits: all whole digits, and at most three
+/// decimals.
 fn number(value: f64) -> String {
     match value.abs() {
         100.0.. => format!("{value:.0}"),

@@ -24,7 +24,7 @@ const EVENTS: &str = "accept: text/event-stream\r\n";
 /// How many turns are made to see what one leaves in the store.
 const KEPT: u32 = 1_000;
 
-/// Measures all rows with wanted names.
+/// Measures the wanted groups of rows.
 pub(crate) async fn measure(plan: Plan, wanted: &impl Fn(&str) -> bool, report: &mut Report) {
     if wanted("post") {
         posts(plan, report).await;

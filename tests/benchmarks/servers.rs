@@ -25,7 +25,8 @@ use tokio::{net::TcpListener, process::Command, time::sleep};
 const OPERATOR_KEY: &str = "bench-operator-key-0123456789012345678901234";
 const GATEWAY_KEY: &str = "bench-gateway-key-01234567890123456789012345";
 
-/// Settings that lift all limits on how much one address or link may do.
+/// Settings that lift the limits on how much one address, link, tenant or key may do, and the
+/// gateway's on connections. The log has errors only, so that it costs little.
 const SETTINGS: [(&str, &str); 15] = [
     ("ARIZUKO_LINK_RATE", "100000000"),
     ("ARIZUKO_ADDRESS_RATE", "100000000"),
@@ -44,7 +45,7 @@ const SETTINGS: [(&str, &str); 15] = [
     ("RUST_LOG", "error"),
 ];
 
-/// The processes whose CPU time is measured.
+/// The processes whose CPU time and memory are measured.
 pub(crate) struct Processes<'a>(Vec<&'a Process>);
 
 impl Processes<'_> {

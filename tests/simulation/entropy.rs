@@ -1,6 +1,6 @@
-//! A library to preload into the simulation, which gives each run the random numbers of its seed. So
-//! everything that draws from the system's random numbers, such as ids, hash maps and tokio's choices,
-//! is the same when a seed is run again.
+//! A library that is preloaded into the simulation and gives each run the random numbers of its
+//! seed. So everything that draws from the system's random numbers, such as ids, hash maps and
+//! tokio's choices, is the same when a seed is run again.
 
 use std::{
     env, slice,
@@ -15,7 +15,7 @@ static STATE: LazyLock<AtomicU64> = LazyLock::new(|| {
     AtomicU64::new(seed.unwrap_or_default())
 });
 
-/// Fills `buffer` as the function of the C library does. The generator is SplitMix64.
+/// Fills `buffer` in place of the C library's function. The generator is SplitMix64.
 ///
 /// # Safety
 /// `buffer` has room for `length` bytes.

@@ -4,7 +4,7 @@ use crate::Dice;
 use arizuko_tests::prelude::*;
 
 const AGENTS: usize = 3;
-/// How many seconds the clocks are ahead (negative: behind).
+/// By how many seconds a fault sets clocks ahead (negative: behind).
 const CLOCKS: [i64; 4] = [0, 3_600, -120, -3_600];
 
 /// A stack, its agents, and the faults that it can have.
@@ -24,7 +24,7 @@ enum Fault {
     FreezeControl,
     FreezeGateway,
     FreezeAgent,
-    /// Those who call a control get no more answers, on connections that stay open.
+    /// The connections to a control stay open, but nothing passes on them any more.
     SilenceControl,
     DropToControl,
     DelayToControl,
@@ -80,12 +80,14 @@ impl Faults {
         };
         let agents = (0..AGENTS).map(|number| agent(&stack, number)).collect();
         let mut possible = [&ANYWHERE, more].concat();
-        // The embedded store takes the system's time when it is opened again.
+        // Sets no clocks on the embedded store: it would take the wrong time at once when a later
+        // fault restarts it.
         possible.retain(|fault| stack.kind() != Kind::Embedded || *fault != Fault::SetClocks);
         Self { agents, stack, possible }
     }
 
-    /// Makes a random fault. Returns when it is over, with what it was.
+    /// Makes a random fault, and returns what it was. Returns only once the fault is over, if it is
+    /// one that ends.
     pub(crate) async fn make_one(&mut self, dice: &mut Dice) -> &'static str {
         let which = if dice.roll(2) == 0 { A } else { B };
         let fault = self.possible[pick(dice, self.possible.len())];
@@ -162,8 +164,8 @@ impl Faults {
             Fault::SetClockOfRedis => {
                 let seconds = CLOCKS[pick(dice, CLOCKS.len())];
                 BOTH.iter().for_each(|control| stack.to_redis(*control).shift_clock(seconds));
-                // A control that starts before the other one has noticed the jump can't know its
-                // time.
+                // If a control starts before the other one has noticed the jump, it can't know the
+                // time that the other one keeps.
                 sleep(Duration::from_secs(2)).await;
                 "clocks of Redis set"
             }

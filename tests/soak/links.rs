@@ -17,16 +17,17 @@ use std::sync::{
 use tokio::{sync::watch, time::timeout};
 use tonic::{Response, Status, service::interceptor::InterceptedService};
 
-/// How long a call to control may take before it is repeated at the other control.
+/// How long a call to control may take before it is repeated at the other control, and how long a
+/// stream may be silent before it is opened again.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How soon a stream of a revoked link ends, at most, with all that is broken meanwhile.
+/// How long a stream of a revoked link may stay open, while faults happen.
 const END_OF_STREAM: Duration = Duration::from_secs(60);
 /// How many messages must be refused once a link is paused or revoked, at each gateway.
 const REFUSED: usize = 10;
 
 type Tokens = TokenServiceClient<Channel>;
 
-/// Calls both controls until one answers.
+/// Calls the two controls in turn until one answers.
 pub(crate) struct Operator {
     tokens: [Tokens; 2],
     /// A visitor at each gateway.

@@ -5,8 +5,9 @@
 //! The stack is `embedded`, `redis`, `sentinel` or `cluster`; all but the first have two controls
 //! and two gateways. Visitors send messages, cancel some, read the replies at both gateways and
 //! compare them; agents answer; an operator pauses and revokes links. About every second the seed
-//! picks a fault, such as a process to kill or to freeze, a link to silence, or a clock to set. A
-//! run ends with a summary, or at the first promise that is broken. Both name the seed.
+//! picks a fault, such as a process to kill or to freeze, a connection to silence, or a clock to
+//! set. A run ends with a summary, or at the first promise that is broken. In either case it names
+//! the seed.
 
 #![expect(clippy::print_stdout, reason = "it tells how it goes")]
 
