@@ -1,4 +1,4 @@
-"""A control of an earlier version, which has no streams of calls: passes all other calls on.
+"""Plays a control of an earlier version, which lacks GatewayService's Call. Passes all other calls on to CONTROL.
 
     earlier_control.py CONTROL
 

@@ -1,4 +1,4 @@
-"""An agent that answers with up to as many bytes as the message says, in lines that differ."""
+"""An agent that answers with at most the number of bytes that the message says, in lines that differ."""
 
 import sys
 

@@ -1,5 +1,6 @@
 /**
- * An agent on examples/typescript that takes the steps that a test sends it. module.py lists the steps.
+ * An agent that uses the module in examples/typescript and takes the steps that a test sends it. module.py lists
+ * the steps.
  *
  * Usage: module.js <host:port> <concurrency> [--plain]. With --plain, its handlers ignore their
  * signal.

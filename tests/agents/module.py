@@ -1,4 +1,4 @@
-"""An agent on examples/python that takes steps from a test, over one connection for each turn.
+"""An agent that uses the module in examples/python and takes steps from a test, over one connection for each turn.
 
 Usage: module.py <host:port> <concurrency> [--plain]. It talks with the test as stepped.py does. Its
 steps are {"out": base64}, {"status": text}, {"message": text}, {"usage": [input, output]},

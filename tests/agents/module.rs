@@ -1,4 +1,5 @@
-//! An agent on examples/rust that takes the steps that a test sends it. module.py lists the steps.
+//! An agent that uses the crate in examples/rust and takes the steps that a test sends it.
+//! module.py lists the steps.
 //!
 //! Usage: `module <host:port> <concurrency> [--plain]`. With --plain, its handlers don't end with
 //! their turn.
@@ -44,7 +45,7 @@ fn response(of: &Value) -> HttpResponse {
     }
 }
 
-/// Takes a step. Returns what the handler returns, if it is the last one.
+/// Takes a step. If it is the last step, returns what the handler is to return.
 async fn take(step: &Value, turn: &Turn, reply: &Reply) -> Result<Option<String>, Failure> {
     let control = CONTROL.get().ok_or_else(|| Failure::new("there is no control"))?;
     if let Some(out) = step["out"].as_str() {
@@ -91,7 +92,7 @@ fn refused(error: ControlError) -> String {
     format!("{reason} {}", error.retry_after.is_some())
 }
 
-/// Writes all but the last of these texts.
+/// Writes all of these texts except the last one, which it returns.
 async fn returned(texts: &Value, reply: &Reply) -> Result<Option<String>, Failure> {
     let texts = match texts {
         Value::Null => return Ok(None),

@@ -16,7 +16,7 @@ import grpc
 from arizuko.v1 import agent_pb2, agent_pb2_grpc, gateway_pb2, gateway_pb2_grpc
 
 CONTROL, AGENT_KEY, GATEWAY_KEY, TOKEN = sys.argv[1:5]
-# Field 15000 with the text "new", which this version of the contract doesn't have.
+# Field 15000, which the contract doesn't have, with the text "new".
 UNKNOWN = b"\xc2\xa9\x07\x03new" if "--newer" in sys.argv else b""
 WAIT = 15
 

@@ -48,7 +48,7 @@ function teachSessions(prototype) {
   if (taught) return;
   taught = true;
   const { send, dispatchMessage } = prototype;
-  // Firefox doesn't know this command, which playwright sends for each page: `look` does its work.
+  // Firefox doesn't know this command, which playwright sends for each page. `look` has the same effect.
   prototype.send = function (method, parameters) {
     return method === "emulation.setMediaFeaturesOverride" ? Promise.resolve({}) : send.call(this, method, parameters);
   };
@@ -98,7 +98,7 @@ function teachPage(page) {
     const finger = { type: "pointer", id: "finger", parameters: { pointerType: "touch" }, actions: steps };
     return page._session.send("input.performActions", { context: sessionId, actions: [finger] });
   };
-  // For a screenshot it would add a style, which the page's Content-Security-Policy refuses with a complaint.
+  // For a screenshot, playwright would add a style, which the page's Content-Security-Policy refuses with a complaint.
   page.shouldToggleStyleSheetToSyncAnimations = () => false;
 }
 
@@ -132,8 +132,9 @@ function contextOf(page) {
 }
 
 /**
- * Opens a page, until the test ends, in a browser that blocks all cookies and with them all storage. With `framed`, it
- * blocks only those of the link's host, and only where a page of another site has the link in a frame.
+ * Opens a page, until the test ends, in a browser that blocks all cookies and with them all storage. With `framed`, the
+ * host of a link, the browser blocks them for that host when a page of another site has the link in a frame, and not
+ * for that page.
  */
 export async function openWithoutStorage(t, framed) {
   if (IS_FIREFOX) {

@@ -87,7 +87,7 @@ test("a block is coloured when it is finished, and forgotten with its conversati
 test("no code takes more than linear time", { timeout: 60_000 }, async () => {
   const source = await readFile(path.join(import.meta.dirname, "../../gateway/web/page/colours.js"), "utf8");
   const [languages, patternOf] = new Function("CSS", `${source}; return [LANGUAGES, patternOf]`)({});
-  // In quadratic time each of these texts would take seconds.
+  // If matching took quadratic time, each of these texts would take seconds.
   const hostile = ['\\"', "'", "`\\`", "-", "- ", "/*", "\t", ";", "$(", "a-", "<", '="', '"""', "a", "a ", "1.", "@", "!", " :"];
   for (const part of hostile)
     for (const language of languages)

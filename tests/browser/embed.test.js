@@ -56,7 +56,7 @@ function parts(page) {
 
 async function assertNoFindingAround(page) {
   await page.evaluate(axe.source);
-  // The page in the frame has tests of its own. axe-core judges only colours within the body.
+  // The page in the frame has tests of its own. The bubble is outside of the body, where axe-core can't judge colours.
   const { violations, incomplete } = await page.evaluate(() =>
     window.axe.run({ iframes: false, rules: { "frame-tested": { enabled: false }, "color-contrast": { enabled: false } } }),
   );

@@ -1,8 +1,9 @@
 // The browser tests' harness: visitors, links and agents made with the `arizuko` command, and proxies
 // that behave badly.
 //
-// The caller starts the stack. ARIZUKO_CLI is the command; ARIZUKO_CONTROL and ARIZUKO_KEY are the
-// address and key of control. ARIZUKO_CHAT_URL is a link that the demo agent answers.
+// The caller starts the stack. ARIZUKO_CLI is the command; ARIZUKO_CONTROL has the addresses of the
+// controls, and ARIZUKO_KEY is the operator's key. ARIZUKO_CHAT_URL is a link that the demo agent
+// answers.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";

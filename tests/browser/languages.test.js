@@ -1,4 +1,4 @@
-// The page's languages: by the page's address, by the owner, by the browser.
+// The page's language, as the page's address, the link's owner or the browser chooses it.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";

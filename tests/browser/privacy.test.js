@@ -141,7 +141,7 @@ test("without JavaScript, a message that is too long is said", async (t) => {
   await visitor.sees("Too long");
   await visitor.sees("Shorten it, or send it in parts. Go back: your browser may still have what you wrote.");
   await visitor.page.goBack();
-  // Firefox keeps no form of a page that must not be stored.
+  // Firefox doesn't keep what was typed into a page that must not be stored.
   if (!IS_FIREFOX) assert.equal(await visitor.input.inputValue(), long);
 });
 
@@ -172,8 +172,8 @@ test("the page carries on without its style, with JavaScript and without", async
   const { url } = await echoLink(t);
   for (const javaScriptEnabled of [true, false]) {
     const visitor = await visit(t, "about:blank", { javaScriptEnabled });
-    // The style is missing, as when another version serves it. The page contains its style only while it has no
-    // messages.
+    // The style is missing, as when a server of another version is asked for it. The page contains its style only while
+    // it has no messages.
     await visitor.page.route(/\/assets\/.*\.css$/, (route) => route.fulfill({ status: 404 }));
     await visitor.page.goto(url);
     for (const text of ["tea", "cake"]) {

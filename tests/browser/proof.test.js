@@ -1,4 +1,4 @@
-// Links that ask for a proof of work: the page does it without a word.
+// Links that ask for a proof of work: the page does the work, and the visitor sees nothing of it.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -78,7 +78,7 @@ test("without JavaScript or a secure page the visitor reads why their message is
   await plain.button("Send").click();
   await plain.page.getByRole("heading", { name: "JavaScript is needed" }).waitFor();
   const insecure = await visit(t, "about:blank");
-  // As over plain HTTP from another machine.
+  // A page that comes over plain HTTP from another machine has no `crypto.subtle`, either.
   await insecure.page.addInitScript(() => Object.defineProperty(crypto, "subtle", { value: undefined }));
   await insecure.page.goto(url);
   await insecure.say("hello");

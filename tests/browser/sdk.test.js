@@ -10,7 +10,7 @@ import { arizuko, attach, attachGated, attachPaced, folderFor, given, link, prox
 import { keyFlags, voucher } from "./vouch.js";
 
 const PACKAGE = path.join(import.meta.dirname, "../../gateway/web/sdk");
-/** Deno itself: the command of the package `deno` needs an installation script. */
+/** Deno's program. The command of the package `deno` would need an installation script. */
 const DENO = path.join(import.meta.dirname, `node_modules/@deno/linux-${process.arch}-glibc/deno`);
 /** The served module as a URL that Node.js imports from. */
 let module;

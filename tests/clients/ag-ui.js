@@ -1,5 +1,5 @@
-// Runs an agent with AG-UI's client. Each argument is JSON: `url`, `send`, and maybe `thread`, `run`, `messages`, and `cut`: after how many
-// characters to leave the stream. Prints a line of JSON for each piece of text or status, and one for the end or the error.
+// Runs an agent with AG-UI's client. Each argument is JSON: `url`, `send`, and maybe `thread`, `run`, `messages` and `cut` (after how many
+// characters to leave the stream). Prints a line of JSON for each piece of text or status, and one for the end or the error.
 import { HttpAgent } from "@ag-ui/client";
 
 const say = (told) => console.log(JSON.stringify(told));

@@ -1,6 +1,6 @@
-// Chats with Vercel's AI SDK as `useChat` does. Each argument is a request, in JSON: `url`, `send` (a text), `regenerate` (its options) or
-// nothing to resume, and maybe `id` and `messages`, with which the chat begins, and `cut`: after how many characters to leave the stream.
-// Prints a line of JSON for each piece of text or data, and one for the end.
+// Chats with Vercel's AI SDK as `useChat` does. Each argument is a request, in JSON: `url`, and `send` (a text) or `regenerate` (its options);
+// with neither of them, the chat resumes. It may also have `id` and `messages`, with which the chat begins, and `cut` (after how many characters
+// to leave the stream). Prints a line of JSON for each piece of text or data, and one for the end.
 import { Chat } from "@ai-sdk/react";
 import { DefaultChatTransport } from "ai";
 

@@ -23,7 +23,7 @@ def features(*arguments):
 
 def main():
     programs = [f"--package={program}" for program in PROGRAMS]
-    # What our own crates use by themselves: their dependencies' dependencies are others' concern.
+    # Looks only at direct dependencies of our own crates. Deeper ones are the concern of their users.
     ours = [name for name in features(*programs, "--edges=no-dev") if "(/" in name]
     ours = [f"--package={name.split()[0]}" for name in ours]
     direct = features(*ours, "--edges=no-dev", "--depth=1")

@@ -55,7 +55,7 @@ def package():
         if not paths:
             sys.exit(f"cli/Cargo.toml: no file for the asset {source}")
         for path in paths:
-            # As cargo-deb does, which leaves out folders.
+            # Leaves out folders, as cargo-deb does.
             if not pathlib.Path("cli", path).is_dir():
                 name = os.path.basename(path) if target.endswith("/") else ""
                 files[os.path.normpath(os.path.join("/", target, name))] = pathlib.Path("cli", path)

@@ -1,7 +1,7 @@
-//! The page in real browsers, driven by `tests/browser`. Here each file runs in Chromium, or in its
-//! headless shell where that is enough, and some files also run in Firefox; `tests/run --browsers`
-//! runs all in Chromium and in Firefox. The SDK runs in Node.js and Deno. The groups take about as
-//! long as each other, so that they run side by side.
+//! The page in real browsers, driven by `tests/browser`. Here each file except `looks` runs in
+//! Chromium, or in its headless shell where that is enough, and some files also run in Firefox;
+//! `tests/run --browsers` runs all files in Chromium and in Firefox. The SDK runs in Node.js and
+//! Deno. Each group of files takes about as long as any other, since the groups run side by side.
 
 use crate::hooks::signatures::SEAL;
 use arizuko_tests::prelude::*;

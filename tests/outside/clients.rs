@@ -248,7 +248,7 @@ async fn schemathesis_finds_nothing_that_the_contract_does_not_say(kind: Kind) {
         ("HOOK", &webhook.token),
         ("DELIVERY", &delivery.turn),
     ]);
-    // It takes longer than a test waits for one event.
+    // Waits without `within`: Schemathesis takes longer than a test waits for one event.
     let ended = schemathesis.current_dir(stack.folder()).output().await.expect("it starts");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
 }

@@ -1,4 +1,4 @@
-//! A chat link in the protocols of others, read by their own libraries.
+//! A chat link in other protocols, each read by the protocol's own libraries.
 
 mod a2a;
 mod ag_ui;
@@ -133,8 +133,9 @@ async fn revoking_the_link_ends_each_in_its_own_words(stack: Stack) {
     }
 }
 
-/// The pieces of a reply, and after how many characters to cut its streams.
+/// The pieces of a reply.
 const PIECES: [&str; 3] = ["one ", "two ", "three"];
+/// After how many characters of this reply its streams are cut.
 const CUTS: [usize; 3] = [1, 5, 9];
 
 /// Repeats a client's argument, each time with another cut, and at last without one.
@@ -161,7 +162,7 @@ async fn a_stream_that_is_cut_at_every_frame_is_read_to_its_end(stack: Stack) {
         Library::AgUi,
     ];
     let mut clients = again.map(|library| library.start(&stack, &cut(order(library))));
-    // The SDK does not send the message again, but goes on with the conversation's reply.
+    // The AI SDK does not send the message again, but goes on with the conversation's reply.
     let mut ai = Library::Ai.start(&stack, &cut(order(Library::Ai))[..1]);
     let mut turns = Vec::new();
     for _ in 0..=again.len() {
@@ -185,8 +186,8 @@ async fn a_stream_that_is_cut_at_every_frame_is_read_to_its_end(stack: Stack) {
             assert!(is_prefix, "{library:?}: {text}");
         }
     }
-    // All clients have begun to read for the last time. Ai must begin before its turn ends:
-    // afterwards it has nothing to resume.
+    // Waits until all clients have begun to read for the last time. The AI SDK must begin before
+    // its turn ends, since afterwards it has nothing to resume.
     let mut beginnings = Vec::new();
     for client in clients.iter_mut().chain([&mut ai]) {
         beginnings.push(client.told().await["text"].as_str().unwrap_or_default().to_owned());
@@ -269,8 +270,8 @@ async fn every_protocol_keeps_to_the_links_limits_and_to_its_conversations(kind:
     let posted = visitor.say("a").await;
     let foreign = stack.visit("acme").await.say("a").await.conversation;
     let all = |status: u16, reason: &str| {
-        // A tool's refusal is the result of a call that has succeeded, and an error of A2A's in
-        // JSON-RPC is an answer.
+        // A tool's refusal is the result of a call that has succeeded, so its status is 200. A2A
+        // over JSON-RPC answers with 200, too, if there is no such conversation.
         let rpc = if status == 404 { 200 } else { status };
         let all = [status, status, status, 200, status, rpc, status];
         all.map(|status| (status, Value::from(reason))).to_vec()

@@ -133,7 +133,7 @@ async fn acknowledged_frames_survive_a_power_cut_in_mid_reply(kind: Kind) {
     assert_eq!(raw(&whole), raw(&before) + &raw(&after));
 }
 
-/// As docs/operations.md says.
+/// Follows the steps in docs/operations.md.
 #[apply(one_redis)]
 async fn a_backup_of_redis_brings_back_the_moment_when_it_was_made(mut stack: Stack) {
     let visitor = stack.visit("acme").await;

@@ -1,5 +1,5 @@
 //! Events out: what happens in a folder reaches the tenant's own systems. The receiver checks and
-//! reads them with the packages of Standard Webhooks and CloudEvents.
+//! reads the events with the packages of Standard Webhooks and CloudEvents.
 
 mod failures;
 mod targets;
@@ -38,14 +38,14 @@ impl Target {
         Receiver(receiver)
     }
 
-    /// Returns the events that wait, or those that are parked.
+    /// Returns the events that wait or, with the flag `--parked`, those that are parked.
     async fn events(&self, stack: &Stack, flags: &[&str]) -> Vec<Value> {
         let arguments = [&["event", "list", &self.id, "--json"], flags].concat();
         let listed = stack.arizuko(&arguments).await.expect(0).json();
         listed["events"].as_array().cloned().unwrap_or_default()
     }
 
-    /// Waits until an attempt has failed.
+    /// Waits until an attempt to deliver an event has failed with this error. Returns the event.
     async fn fails(&self, stack: &Stack, why: &str) -> Value {
         let mut failed = Value::Null;
         until(format!("an attempt to fail with {why}"), async || {

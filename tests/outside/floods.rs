@@ -86,9 +86,9 @@ impl Scene {
     }
 
     /// Runs `wave` again and again until the honest visitor has all answers and at least one wave
-    /// has returned `true`: it has reached the bound that it floods. Asserts that the answers were
-    /// not much slower than usual, and that the memory of the gateway and of control grew by
-    /// little.
+    /// has returned `true`, which means that it has reached the bound that it floods. Asserts that
+    /// the answers were not much slower than usual, and that the memory of the gateway and of
+    /// control grew by little.
     async fn withstands(&mut self, mut wave: impl AsyncFnMut(&Self) -> bool) {
         let before = self.peak_memory();
         let (is_over, was_reached) = (Cell::new(false), Cell::new(false));
@@ -132,11 +132,11 @@ async fn ask(visitor: &Visitor, message: &Value) -> Value {
 struct Crowd(Vec<TcpStream>);
 
 impl Crowd {
-    /// Opens eight more. Each sends `begin`, and then nothing.
+    /// Opens eight more connections. Sends `begin` on each, and then nothing.
     async fn grows(&mut self, server: &str, begin: &[u8]) {
         for number in 0..8 {
             let mut stream = dial(server, &format!("127.0.0.{}", 7 + number % 4)).await;
-            // An error means that it is closed already.
+            // An error means that the server has closed it already.
             let _ = stream.write_all(begin).await;
             self.0.push(stream);
         }

@@ -165,7 +165,7 @@ async fn a_body_that_is_too_large_is_refused(kind: Kind) {
     }
 }
 
-/// All of them change one record: what the folder has observed.
+/// All of these deliveries change one record, which holds what the folder has observed.
 #[apply(embedded_and_one_redis)]
 async fn a_burst_of_observed_deliveries_loses_none(stack: Stack) {
     let hook = stack.issue_hook("acme", "ci", "").await;

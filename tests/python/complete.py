@@ -1,9 +1,9 @@
 """Asks a chat link with OpenAI's library.
 
-Usage: complete.py <order>…, each in JSON: `url`, and `body` for a completion, `response` for a
-response, `retrieve` or `cancel` for a response's id; maybe `headers`, `retries` and `cut`: after
-how many characters to leave a stream. Prints a line of JSON for each piece of text, and one for the
-end or the error.
+Usage: complete.py <order>…, each in JSON: `url`, and either `body` (of a request for a completion),
+`response` (the body of a request for a response), or `retrieve` or `cancel` (a response's id). It
+may also have `headers`, `retries` and `cut` (after how many characters to leave a stream). Prints a
+line of JSON for each piece of text, and one for the end or the error.
 """
 
 import json

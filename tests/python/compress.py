@@ -1,5 +1,5 @@
-"""Sends control compressed messages: small ones, some that decode to far more than it takes, and one that
-is no message.
+"""Sends compressed messages to control: small ones, some that decode to far more than control takes, and one
+that is no message.
 
 Usage: compress.py <control host:port> <protos> <key>. Prints one JSON line for each call.
 """

@@ -75,11 +75,11 @@ def render(values):
 def helm(values):
     linted = chart.lint(FOLDER / "helm/arizuko", values)
     assert not linted["errors"], linted
-    # An icon is recommended.
+    # Messages of severity 1 are allowed: one says that an icon is recommended.
     assert [it for it in linted["messages"] if it["severity"] > 1] == [], linted
     documents = render(values)
     for document in documents:
-        # The schema of a ServiceMonitor is not Kubernetes' own.
+        # Kubernetes itself has no schema for a ServiceMonitor.
         for version in KUBERNETES if document["kind"] != "ServiceMonitor" else []:
             kubernetes_validate.validate(document, version, strict=True)
     named = {(it["kind"], it["metadata"]["name"]): it for it in documents}

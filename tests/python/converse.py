@@ -1,7 +1,7 @@
 """Sends a message to a chat link with httpx, and reads the reply with httpx-sse and Last-Event-ID.
 
-Usage: converse.py <link> <message> <cut>. It disconnects after each <cut> events and resumes until
-the status is 204. Prints one JSON line: the answer to the message, each event, and how many connections
+Usage: converse.py <link> <message> <cut>. It disconnects after every <cut> events and resumes
+until the status is 204. Prints one JSON line: the answer to the message, each event, and how many connections
 and cookies there were.
 """
 

@@ -1,7 +1,7 @@
 """Calls the tools of `arizuko mcp` with MCP's library over standard input and output.
 
-Usage: links.py <arizuko> <control> <key> <call>…: in JSON, the words of the command, and each call with its
-`name` and `arguments`. Prints a line of JSON with the tools, and one for the result of each call.
+Usage: links.py <arizuko> <control> <key> <call>…. In JSON, <arizuko> is the list of the words of the command,
+and each <call> has a `name` and `arguments`. Prints a line of JSON with the tools, and one for the result of each call.
 """
 
 import asyncio

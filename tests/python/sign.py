@@ -1,4 +1,4 @@
-"""Sends deliveries like those of services that sign them, by the services' own libraries where there are some.
+"""Sends deliveries like those of services that sign them. Signs with a service's own library where there is one.
 
 Usage: sign.py [<sender> <url> <secret> ...]. Prints a line for each sender: the statuses and reasons of the
 answers to a delivery, to that delivery with another body, and to a delivery that is signed with another secret.

@@ -1,8 +1,8 @@
 """Calls the tools of a chat link with MCP's library.
 
 Usage: tools.py <order>…, each in JSON: `url`, and `calls` with the `name` and the `arguments` of
-each; with `tasks`, the client takes tasks, and stops each at once if that is `cancel`. Each order
-opens a connection. Prints a line of JSON for the text of each reply, for each state of a task, and
+each; with `tasks`, the client takes tasks, and cancels each at once if `tasks` is `cancel`. Each
+order opens a connection. Prints a line of JSON for the text of each reply, for each state of a task, and
 for the end of each call or its error.
 """
 

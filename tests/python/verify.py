@@ -1,4 +1,4 @@
-"""Verifies a signature by Standard Webhooks' own library.
+"""Verifies a signature with Standard Webhooks' own library.
 
 Usage: verify.py <secret> <body> <name=value>…, the latter the request's headers.
 """

@@ -71,7 +71,8 @@ impl Agent {
     }
 
     /// Starts the command that `program` returns, and waits until an agent of `folder` is attached.
-    /// For each turn, the agent connects to the address that `program` gets, and asks what to do.
+    /// `program` gets an address. For each turn, the agent or its program must connect to it and
+    /// ask what to do.
     pub(crate) async fn attach(
         stack: &Stack,
         folder: &str,

@@ -333,7 +333,7 @@ pub fn message(id: &str, content: &str) -> AgentFrame {
 }
 
 /// Returns a handoff of the turn. With `conversation`, it also assigns the turn's conversation. An
-/// empty folder means the route's.
+/// empty folder means the route's folder.
 pub fn handoff(folder: &str, note: &str, conversation: bool) -> AgentFrame {
     let (folder, note) = (folder.to_owned(), note.to_owned());
     AgentFrame { body: Some(FrameBody::Handoff(Handoff { folder, note, conversation })) }

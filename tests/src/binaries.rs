@@ -30,8 +30,8 @@ pub(crate) fn build() {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["build", "--quiet", "--profile", profile, "--bins"]);
         if profile == "dev" {
-            // With a test, dependencies have the features that they have in the suite. Otherwise
-            // most of what the programs consist of would be built twice.
+            // If cargo also builds a test, the dependencies have the same features as in the suite.
+            // Otherwise most of the dependencies would be built twice.
             cargo.args(["--workspace", "--test", "outside"]);
         } else {
             for package in ["arizuko", "arizuko-control", "arizuko-gateway"] {

@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(400);
 /// The browser that visits a stack.
 #[derive(Clone, Copy)]
 pub enum Browser {
-    /// Chromium without a window: the same engine, for half of the processor's time.
+    /// Chromium's engine without a window. It takes half as much processor time as Chromium.
     Shell,
     /// The Chromium that people use, which can also block storage.
     Chromium,
@@ -97,8 +97,8 @@ impl Stack {
         assert!(status.success(), "the browser's tests fail:\n{said}");
     }
 
-    /// Returns a link with a demo agent: `up`'s, or an agent of `tests/browser` that this function
-    /// starts.
+    /// Returns a link with a demo agent: the one of `up`, or one from `tests/browser` that this
+    /// function starts.
     async fn demo(&self, folder: &Path) -> (String, Option<Process>) {
         if let Some(url) = self.demo_url() {
             return (url.to_owned(), None);

@@ -38,7 +38,7 @@ impl Authority {
         self.folder.join("authority.pem")
     }
 
-    /// Issues a certificate for `name` and these names (`DNS:localhost`), or renews it.
+    /// Issues or renews a certificate for `name` and for `hosts`, such as `DNS:localhost`.
     pub async fn issue(&self, name: &str, hosts: &[&str]) -> Certificate {
         self.signed(name, hosts, None).await
     }

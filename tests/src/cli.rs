@@ -37,8 +37,8 @@ impl Stack {
         command
     }
 
-    /// Starts `arizuko tail --json` with these arguments and waits until it is connected: issues
-    /// links of `folder` until `tail` prints that one was issued.
+    /// Starts `arizuko tail --json` with these arguments and waits until it is connected. To see
+    /// that, issues links of `folder` until `tail` prints that a link was issued.
     pub async fn tail(&self, folder: &str, arguments: &[&str]) -> Process {
         let mut tail = self.operators_command();
         tail.args(["tail", "--json"]).args(arguments);

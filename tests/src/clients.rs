@@ -11,13 +11,13 @@ use std::path::Path;
 /// A program that uses a library as its documentation says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Library {
-    /// OpenAI's for Python.
+    /// OpenAI's for Python, used for chat completions.
     OpenAiPython,
-    /// OpenAI's for Node.js.
+    /// OpenAI's for Node.js, used for chat completions.
     OpenAiNode,
-    /// OpenAI's for Python, with its responses.
+    /// OpenAI's for Python, used for the Responses API.
     ResponsesPython,
-    /// OpenAI's for Node.js, with its responses.
+    /// OpenAI's for Node.js, used for the Responses API.
     ResponsesNode,
     /// Vercel's AI SDK.
     Ai,

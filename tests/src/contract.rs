@@ -1,5 +1,5 @@
-//! The contract of the gateway's HTTP API, `/openapi.json`. Every answer in the suite is checked
-//! against it: its status, content type, reason and headers.
+//! The contract of the gateway's HTTP API, `/openapi.json`. Each answer that the harness reads to
+//! its end is checked against it: its status, content type, reason and headers.
 
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::Url;
@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 /// The contract, as the first gateway that answered without TLS has it.
 static CONTRACT: OnceCell<Value> = OnceCell::const_new();
 
-/// The headers that an answer has only if its contract says so.
+/// The headers that an answer may have only if the contract says so.
 const DECLARED: [&str; 10] = [
     "accept-encoding",
     "arizuko-conversation",
@@ -33,7 +33,7 @@ pub(crate) struct Answered<'a> {
 }
 
 impl Answered<'_> {
-    /// Fails the test if the contract doesn't have this answer.
+    /// Fails the test if the contract has the request's path and method, but not this answer.
     pub(crate) async fn check(&self) {
         if let Some(contract) = contract(self.url).await
             && let Some(operation) = self.operation(contract)

@@ -32,7 +32,7 @@ impl Endpoint {
         Self::of(listener.expect("loopback has free ports"))
     }
 
-    /// Answers on a listener that is there.
+    /// Answers on this listener.
     pub fn on(listener: std::net::TcpListener) -> Self {
         let listening =
             listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));

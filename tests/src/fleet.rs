@@ -181,7 +181,7 @@ impl Fleet {
         self.servers.len()
     }
 
-    /// Waits until every server is a primary with a replica that keeps up, or is such a replica.
+    /// Waits until every server is a primary whose replicas all keep up, or such a replica.
     pub async fn settle(&self) {
         let replicas = if self.sentinels.is_empty() { 1 } else { 2 };
         let whole = async |server: &Server| {
@@ -193,7 +193,8 @@ impl Fleet {
             }
         };
         let mut settled = 0;
-        // Twice in a row: a server that comes back believes for a moment that it is a primary.
+        // Requires this twice in a row, since a server that comes back believes for a moment that
+        // it is a primary.
         while settled < 2 {
             settled += 1;
             for server in &self.servers {

@@ -1,5 +1,6 @@
-//! A visitor: HTTP requests to one link at one gateway. Each answer is checked for the headers that
-//! all answers have, and against the gateway's contract.
+//! A visitor: HTTP requests to one link at one gateway. Answers are checked for the headers that
+//! every answer has. An answer that is read to its end is also checked against the gateway's
+//! contract.
 
 use crate::{
     BOTH,

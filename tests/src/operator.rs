@@ -93,7 +93,7 @@ impl Stack {
         self.key(KeyKind::Agent, folder, KeyReach::Self_, true).await.key
     }
 
-    /// Creates a key that has every permission; `may_mint` says whether it may issue links.
+    /// Creates a key. `may_mint` says whether it may issue links; it has every other permission.
     pub async fn key(
         &self,
         kind: KeyKind,

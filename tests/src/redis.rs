@@ -97,7 +97,7 @@ impl Redis {
             let told = String::from_utf8_lossy(&told).into_owned();
             told.contains("aof_rewrite_in_progress:0") && told.contains("aof_rewrite_scheduled:0")
         };
-        until("the append-only file is written", is_written).await;
+        until("the append-only file to be written", is_written).await;
         self.restart().await;
     }
 

@@ -1,4 +1,4 @@
-//! gRPC calls about routes, and about conversations from outside a turn.
+//! gRPC calls about routes and, outside of any turn, about conversations.
 
 use crate::{
     Instance::{A, B},

@@ -1,4 +1,4 @@
-//! A reader of event streams that keeps the raw bytes, so that tests can compare readers.
+//! A reader of event streams. It keeps the raw text, so that tests can compare what readers got.
 
 use crate::{http::Visitor, within};
 use bytes::Bytes;
@@ -178,7 +178,7 @@ pub async fn stalled(gateway: &str, path: &str) -> TcpStream {
     unread(gateway, &format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n")).await
 }
 
-/// Sends a request as it is on a connection with a small receive buffer, and reads nothing.
+/// Sends this text as a request, on a connection with a small receive buffer, and reads nothing.
 pub async fn unread(gateway: &str, request: &str) -> TcpStream {
     let address = gateway.trim_start_matches("http://").parse();
     let socket = TcpSocket::new_v4().expect("the system has sockets");

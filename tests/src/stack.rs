@@ -358,7 +358,7 @@ impl Stack {
 }
 
 impl Drop for Stack {
-    /// Prints the last lines of each process's log when the test has failed.
+    /// If the test has failed, prints the last lines of the logs of the servers and the one Redis.
     #[expect(clippy::print_stderr, reason = "the test runner collects it")]
     fn drop(&mut self) {
         if !thread::panicking() {

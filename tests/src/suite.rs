@@ -51,7 +51,8 @@ macro_rules! on_stacks {
     };
 }
 
-/// Embedded store, a pair of controls and gateways over one Redis, and one of each.
+/// The embedded store, two controls and two gateways over one Redis, and one control and one
+/// gateway over one Redis.
 #[macro_export]
 macro_rules! every_stack {
     ($($test:tt)+) => {
@@ -59,7 +60,7 @@ macro_rules! every_stack {
     };
 }
 
-/// The stacks over one Redis server: with two controls and gateways, and with one of each.
+/// The stacks over one Redis: with two controls and two gateways, and with one of each.
 #[macro_export]
 macro_rules! on_redis {
     ($($test:tt)+) => { $crate::on_stacks! { [pair Pair, one_of_each OneRedis] $($test)+ } };

@@ -56,7 +56,8 @@ pub fn interpreter() -> PathBuf {
     python
 }
 
-/// Returns the path of Deno. The command of its package needs an installation script.
+/// Returns the path of Deno's program. The command of its package would need an installation
+/// script.
 pub fn deno() -> PathBuf {
     let package = format!(
         "browser/node_modules/@deno/linux-{}-glibc/deno",

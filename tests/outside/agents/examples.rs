@@ -105,7 +105,7 @@ async fn the_packed_typescript_package_has_what_the_documented_agent_needs(stack
     let mut unpack = in_project(&found("tar"));
     run(unpack.args(["--extract", "--file", packed.trim()]), "").await.expect(0);
     assert!(project.join("package/LICENSE").exists());
-    // As npm would install it, but without npm's registry.
+    // Installs the package as npm would, but without npm's registry.
     fs::rename(project.join("package"), modules.join("arizuko-agent")).expect("npm calls it so");
     for needed in ["@bufbuild", "@connectrpc", "@types"] {
         let installed = built.join("node_modules").join(needed);

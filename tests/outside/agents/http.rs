@@ -119,7 +119,7 @@ async fn an_endpoint_answers_with_json_objects(stack: Stack) {
     let seen = seen_of(&visitor, &posted).await;
     assert_eq!(reply(&seen), (vec!["All at once.".into()], &json!("done")));
 
-    // 4,000 tokens are reserved for each turn, until the endpoint says how many it took.
+    // 4,000 tokens are reserved for each turn, until the endpoint says how many the turn used.
     stack.arizuko(&["token", "edit", "web:acme", "--budget-tokens", "5k/day"]).await.expect(0);
     for _ in 0..2 {
         let posted = visitor.say("hello").await;

@@ -1,4 +1,5 @@
-//! Agents that use the modules in `examples`: what they promise to handlers, in each language.
+//! Agents that use the modules in `examples`: what the modules promise to handlers, in each
+//! language.
 
 mod faults;
 
@@ -67,7 +68,7 @@ async fn what_a_handler_returns_is_the_rest_of_its_reply(language: Language, sta
 #[apply(embedded)]
 async fn a_handler_says_what_its_turn_took_of_models(language: Language, stack: Stack) {
     let visitor = stack.visit("acme").await;
-    // 4,000 tokens are reserved for each turn, until its agent says how many it took.
+    // 4,000 tokens are reserved for each turn, until the agent says how many the turn used.
     stack.arizuko(&["token", "edit", "web:acme", "--budget-tokens", "5k/day"]).await.expect(0);
     let mut agent = language.agent(&stack, "1", &[]).await;
     for _ in 0..2 {
@@ -264,7 +265,7 @@ async fn an_agent_reads_its_key_from_a_file_and_ignores_proxies(language: Langua
     write_secret(&key, &stack.agent_key("acme").await);
     let mut variables =
         vec![("ARIZUKO_KEY", ""), ("ARIZUKO_KEY_FILE", key.to_str().expect("text"))];
-    // Nothing listens there.
+    // No proxy listens at this address, so an agent that used one would fail.
     let names = ["http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"];
     variables.extend(names.map(|name| (name, "http://127.0.0.1:1")));
     let visitor = stack.visit("acme").await;

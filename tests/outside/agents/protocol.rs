@@ -51,7 +51,8 @@ async fn frames_after_a_gap_are_not_stored_and_the_answer_names_the_next_seq(sta
     assert_eq!(transcript(&seen)[0].1, "a");
 }
 
-/// One commit stores what waits; the reply has what was stored before, too.
+/// One commit may store several waiting messages of the agent. The whole reply must still have what
+/// earlier commits stored.
 #[apply(every_stack)]
 async fn frames_and_a_finish_that_are_sent_at_once_end_the_reply(stack: Stack) {
     let (visitor, mut agent, mut held) = held(&stack).await;

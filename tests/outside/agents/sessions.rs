@@ -66,8 +66,8 @@ async fn a_turn_that_its_agent_has_forgotten_restarts(stack: Stack) {
     let mut held = agent.turn().await;
     agent.append(&mut held, delta("m1", "two replies")).await;
     agent.append(&mut held, delta("m1", " in one")).await;
-    // As after a failover that lost the end of a turn: to control the turn still runs, but to the
-    // agent it has ended.
+    // This is as after a failover that lost the end of a turn: the store says that the turn still
+    // runs, but for the agent the turn has ended.
     let back = Hello { session_id: agent.welcome.session_id.clone(), ..hello("acme", 1) };
     let mut again = stack.session(A, back).await;
     assert_eq!(again.welcome.held, []);

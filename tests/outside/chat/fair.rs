@@ -35,9 +35,9 @@ impl Somebody {
     }
 }
 
-/// Sends the messages of the honest visitors, and answers one turn after the other until all of
-/// those that were taken are answered. Returns how many turns the agent answered during the longest
-/// wait of an honest visitor, and how many of their messages were taken.
+/// Sends the messages of the honest visitors, and answers one turn after the other until each of
+/// these messages that was taken has an answer. Returns how many turns the agent answered during
+/// the longest wait of an honest visitor, and how many of the honest visitors' messages were taken.
 async fn serve(agent: &mut Session, honest: &[Somebody]) -> (usize, usize) {
     let mut asked_at = HashMap::new();
     let (mut taken, mut longest, mut answered) = (0, 0, 0);
@@ -172,7 +172,8 @@ async fn links_of_a_folder_take_turns(kind: Kind) {
         agent.answer(held, "ok").await;
         agent.credit(1).await;
     }
-    // One turn of each link, then one of each other visitor, then the webhook's next.
+    // First comes one turn of each link, then one turn of each visitor who has had none, then the
+    // webhook's next turn.
     assert_eq!(order[..3].iter().collect::<HashSet<_>>().len(), 3, "{order:?}");
     assert_eq!(order[3..17].iter().filter(|from| *from == "busy").count(), 14, "{order:?}");
     assert_eq!(order[17..], ["quiet", "hook"], "{order:?}");

@@ -15,7 +15,7 @@ fn seconds(from_now: i64) -> i64 {
     now.as_secs() as i64 + from_now
 }
 
-/// Signs claims by HMAC. The header may lie about it.
+/// Signs claims by HMAC. The header may name another algorithm.
 fn sign(header: &Value, claims: &Value, secret: &str) -> String {
     let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", part(header), part(claims));
@@ -76,12 +76,12 @@ async fn agents_and_people_see_who_a_visitor_is_and_what_nobody_vouches_for(kind
         ["https://acme.example/pricing", "Pricing", "en", "2 items"]
     );
     agent.answer(held, "hello").await;
-    // Whoever must find all that a person said may know only who they are to the site.
+    // To find all that a person said, it is enough to know who the person is to the site.
     for who in ["ann@acme.example", "lee 42"] {
         let found = stack.arizuko(&["conversation", "list", "acme", "--search", who]).await;
         assert!(found.expect(0).out.contains("Ann Lee ann@acme.example"));
     }
-    // Nobody vouches for a message without a JWT, also in the same conversation.
+    // Nobody vouches for a message without a JWT, even in the same conversation.
     here.end_of(&posted.turn).await;
     here.say_in(&posted.conversation, "more").await;
     let held = agent.turn().await;
@@ -95,7 +95,7 @@ async fn agents_and_people_see_who_a_visitor_is_and_what_nobody_vouches_for(kind
     let place = "(unverified: on Pricing, https://acme.example/pricing, en, cart=2 items)";
     assert_eq!(shown.matches(place).count(), 1, "{shown}");
 
-    // On another device, the same visitor finds the conversation, and another one doesn't.
+    // On another device, the same visitor finds the conversation, and another visitor doesn't.
     let listed = conversations(&there, &vouch(&link, "42")).await.expect(200).json();
     assert_eq!(listed["id"], "42");
     let [only] = listed["conversations"].as_array().expect("a list").as_slice() else {

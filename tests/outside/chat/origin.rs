@@ -103,7 +103,7 @@ async fn a_site_that_the_link_does_not_name_learns_nothing_about_it(stack: Stack
     }
 }
 
-/// A site's script can tell a link that has ended from a lost connection.
+/// A site's script can distinguish between a link that has ended and a lost connection.
 #[apply(embedded)]
 async fn any_site_may_read_that_a_link_has_ended_or_that_it_must_wait(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_REQUESTS", "40")]).await;

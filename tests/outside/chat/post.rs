@@ -191,7 +191,8 @@ async fn a_message_over_the_size_limit_is_refused(stack: Stack) {
     let most = 64 << 10;
     visitor.post("text/plain", "x".repeat(most)).await.posted();
     visitor.post("text/plain", "x".repeat(most + 1)).await.refused(413, "TOO_LARGE");
-    // The limit applies to the message, not to the body, whose escapes of JSON make it longer.
+    // The limit applies to the message, not to the body, which is longer since JSON escapes
+    // characters of the message.
     visitor.post_json(&json!({"content": "\u{1}".repeat(20_000)})).await.posted();
     // The refusal arrives even though the gateway does not read the whole body.
     visitor.post("text/plain", "x".repeat(3 << 20)).await.refused(413, "TOO_LARGE");

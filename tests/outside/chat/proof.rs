@@ -42,7 +42,7 @@ async fn a_link_with_proof_of_work_takes_one_message_for_each_solution(stack: St
     let proof = solve(&asked).await;
     let key = random_id();
     let first = there.say_once(&key, &with(&proof)).await.posted();
-    // The message is repeated because its answer was lost: with its solution, and without.
+    // Repeats the message with its solution and without it, as if the first answer was lost.
     assert_eq!(here.say_once(&key, &with(&proof)).await.posted(), first);
     assert_eq!(there.say_once(&key, &hello).await.posted(), first);
     for visitor in [&here, &there] {
@@ -131,14 +131,15 @@ async fn auto_asks_while_half_of_the_links_open_turns_are_open(kind: Kind) {
     for proof in &proofs[..3] {
         visitor.post_json(&with(proof)).await.posted();
     }
-    // With proofs of work, the second half can be opened, but no more turns than that.
+    // With proofs of work, the second half of the link's 6 open turns is taken, but no more turns
+    // than that.
     visitor.post_json(&with(&proofs[3])).await.refused(429, "TOO_MANY_TURNS");
     let mut agent = stack.attach("acme", A).await;
     for _ in 0..6 {
         agent.answer_next("done").await;
     }
     visitor.post_json(&hello).await.posted();
-    // The refusal has not used up its challenge.
+    // The refusal has not used up the challenge of this proof.
     visitor.post_json(&with(&proofs[3])).await.posted();
     refuses(&visitor, &proofs[3], "used").await;
 }

@@ -211,7 +211,7 @@ async fn a_cursor_of_a_megabyte_is_refused_without_harm(stack: Stack) {
     let huge = "9".repeat(1 << 20);
     let path = format!("{}/sse", posted.turn);
     let request = here.request(Method::GET, &path).header("last-event-id", &huge);
-    // The gateway answers before it has read the whole header and closes the connection: some
+    // The gateway answers and closes the connection before it has read the whole header, so some
     // clients see only the close.
     if let Ok(answer) = within("an answer", request.send()).await {
         assert_eq!(answer.status(), 431);

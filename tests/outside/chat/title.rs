@@ -33,7 +33,7 @@ async fn an_agents_title_is_in_the_stream_the_history_and_the_command(stack: Sta
     let shown = stack.arizuko(&["conversation", "show", &posted.conversation]).await.expect(0).out;
     assert!(shown.contains("Order 17\n"), "{shown}");
 
-    // A restart does not take it back; an empty title does.
+    // An empty title takes the title back.
     let posted = here.say_in(&posted.conversation, "and now?").await;
     let mut held = agent.turn().await;
     agent.append(&mut held, title("")).await;

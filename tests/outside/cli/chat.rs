@@ -95,7 +95,7 @@ async fn chat_polls_where_a_proxy_holds_the_stream_back(kind: Kind) {
     let stack = Stack::with_public_url(kind, &[], &format!("http://127.0.0.1:{port}")).await;
     let folder = stack.folder().join("nginx");
     fs::create_dir(&folder).expect("the folder is new");
-    // It ignores the gateway's X-Accel-Buffering.
+    // This proxy ignores the gateway's X-Accel-Buffering.
     let gateway = stack.gateway(A);
     let site = format!(
         "server {{ listen 127.0.0.1:{port}; location / {{

@@ -156,7 +156,7 @@ async fn completions_use_the_connection_on_the_line_and_say_nothing_of_failures(
     write_secret(&key, "another-key-of-at-least-32-characters");
     assert_eq!(asked(&[&["token", "show"], &connection[..]].concat()).await, "", "a wrong key");
     assert_eq!(asked(&["token", "show", "--control", "http://127.0.0.1:1"]).await, "");
-    // It accepts connections, and answers nothing.
+    // This server accepts connections, and answers nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
     let silent = format!("http://{}", silent.local_addr().expect("it is bound"));
     let begun = Instant::now();

@@ -3,8 +3,8 @@
 use arizuko_proto::v1::Route;
 use arizuko_tests::prelude::*;
 
-/// Returns the words of a table that name something: those in the first column, and of the audit log
-/// all.
+/// Returns the words of a table that name something. They are in the first column, but in the audit
+/// log in every column.
 fn names<'a>(command: &str, table: &'a str) -> Vec<&'a str> {
     let words = table.lines().skip(1).flat_map(|line| {
         let many = if command == "audit" { usize::MAX } else { 1 };

@@ -84,14 +84,15 @@ async fn a_control_that_hangs_is_given_up_after_the_control_timeout(mut stack: S
     assert_eq!(http.matches("--timeout").count(), 1, "the endpoint's: {http}");
 }
 
-/// Returns the lines of a help text below a heading, up to the next one.
+/// Returns the lines of a help text below a heading, up to the next heading.
 fn below(help: &str, heading: &str) -> String {
     let lines = help.lines().skip_while(|line| *line != heading).skip(1);
     let lines = lines.take_while(|line| line.is_empty() || line.starts_with(' '));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Whether the examples in a help text run the command with these names, with arguments between.
+/// Whether an example in a help text runs the command with these names, even if arguments stand
+/// between the names.
 fn has_example(help: &str, names: &[&str]) -> bool {
     let runs = |line: &str| {
         let mut words = line.split_whitespace();

@@ -9,7 +9,7 @@ use arizuko_tests::prelude::*;
 
 /// Lists the conversations of a folder, shows a conversation and shows its turn, all with this key.
 /// Returns what each call answers: how many conversations are listed, then `OK` for the conversation
-/// and `OK` for the turn. For a refused call, that is the reason.
+/// and `OK` for the turn. If a call is refused, its answer is the reason.
 async fn told(stack: &Stack, key: &str, folder: &str, posted: &Posted) -> [String; 3] {
     let mut conversations =
         ConversationServiceClient::new(connect(&stack.control(B), Some(key)).await);

@@ -53,7 +53,7 @@ async fn a_transcript_shows_who_said_what_and_what_happened(stack: Stack) {
         ],
     );
     for own in [&posted.conversation, &posted.turn] {
-        assert!(!shown.contains(own), "an own id gives access: {shown}");
+        assert!(!shown.contains(own), "an id that gives access is shown: {shown}");
     }
     // The id by which the visitor knows the conversation works, too.
     let again = stack.arizuko(&["conversation", "show", &posted.conversation]).await.expect(0).out;

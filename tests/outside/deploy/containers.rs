@@ -1,4 +1,4 @@
-//! The files for containers: valid, and with settings that our programs have and serve with. No
+//! The files for containers are valid, and our programs know their settings and serve with them. No
 //! container engine runs here.
 
 use super::shipped;
@@ -30,7 +30,7 @@ impl Container {
     fn command(&self, folder: &Folder, here: &[(&str, String)]) -> Command {
         let mut command = folder.program(&self.command[0]);
         command.args(&self.command[1..]).envs(self.settings(here));
-        // As in the image.
+        // The image sets these, too.
         command.env("CREDENTIALS_DIRECTORY", folder.path().join("secrets"));
         command.env("XDG_DATA_HOME", folder.path().join("home"));
         command
@@ -39,7 +39,7 @@ impl Container {
     fn settings(&self, here: &[(&str, String)]) -> BTreeMap<&str, String> {
         let replace = |text: String, (there, here): &(&str, String)| text.replace(there, here);
         let settings = self.environment.iter().map(|(name, value)| {
-            // `${NAME:-default}`, where the variable is not set.
+            // Replaces `${NAME:-default}` by the default, since no such variable is set.
             let default = value.split_once(":-").and_then(|(_, rest)| rest.strip_suffix('}'));
             let value = default.unwrap_or(value).to_owned();
             (name.as_str(), here.iter().fold(value, replace))
@@ -108,7 +108,7 @@ async fn what_the_compose_files_run_serves_and_says_when_it_cannot() {
     for name in ["operator.key", "gateway.key", "seal.key"] {
         let file = secrets.join(name);
         fs::write(&file, random_id()).expect("the folder is ours");
-        // As an engine mounts it: for everybody in the container.
+        // Lets everybody read the file, as a container engine mounts it.
         fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).expect("it is ours");
     }
     let port = || free_port().to_string();

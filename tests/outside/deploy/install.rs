@@ -3,8 +3,8 @@
 use super::{machine::Machine, shipped};
 use arizuko_tests::prelude::*;
 
-/// Words of the blocks that the tests here do not run: they need another machine, or other tests
-/// cover them.
+/// Words of the blocks that the tests here do not run. Such a block needs another machine, or
+/// another test covers it.
 const NOT_HERE: [&str; 3] = [
     // `package.rs` tests what the package has.
     "cargo deb --package arizuko",

@@ -1,4 +1,4 @@
-//! A machine to install on: a throw-away root with a network of its own.
+//! A machine to install on: a throw-away root folder with a network of its own.
 
 use super::shipped;
 use arizuko_tests::prelude::*;
@@ -6,7 +6,7 @@ use nix::sched::{CloneFlags, setns};
 use std::{fs::File, net, os::unix::fs::MetadataExt as _, thread};
 use tokio::process::Command;
 
-/// The folders of commands. The first one has the commands of `root.sh` that stand for others.
+/// The folders of commands. The first one has the commands of `root.sh` that replace others.
 const PATH: &str = "/stubs:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A bare Debian without systemd, which ends with the test. The names of machines in
@@ -66,7 +66,7 @@ impl Machine {
         run(self.command("/bin/sh").args(["-e", "-c", &script]), "").await.expect(0)
     }
 
-    /// Starts a program that goes on.
+    /// Starts a program that keeps running.
     pub(super) fn start(&self, name: &str, command: Command) -> Process {
         Process::start(name, command, &self.folder.logs())
     }
@@ -75,7 +75,7 @@ impl Machine {
     pub(super) fn listen(&self, port: u16) -> net::TcpListener {
         let network = File::open(format!("/proc/{}/ns/net", self.holder.pid()));
         let network = network.expect("the machine has a network");
-        // Only this thread enters the network.
+        // Only a new thread enters the machine's network.
         let listening = thread::spawn(move || {
             setns(network, CloneFlags::CLONE_NEWNET).expect("we are root");
             net::TcpListener::bind(("127.0.0.1", port)).expect("the port is free")
@@ -85,7 +85,7 @@ impl Machine {
 
     /// Starts an enabled unit as systemd would, with its user, files and environment.
     pub(super) fn begin(&self, unit: &str) -> Process {
-        // The link leads to the machine's file, not to ours.
+        // Looks only for the link: from outside of the machine, it would lead to a file of ours.
         let enabled = format!("/etc/systemd/system/multi-user.target.wants/{unit}.service");
         assert!(self.file(&enabled).is_symlink(), "{unit} is not enabled");
         let (template, instance) = match unit.split_once('@') {

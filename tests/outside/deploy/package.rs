@@ -52,10 +52,10 @@ async fn every_library_is_named_with_its_licence() {
     for unused in ["tempfile", "bolero", "arizuko-tests"] {
         assert!(!listed.keys().any(|name| name.starts_with(unused)), "{unused} is for tests");
     }
-    // Few libraries are published without a text.
+    // Few libraries are published without the text of their licence.
     let bare = notices.split("-----").find(|block| block.contains("without a text"));
     assert!(bare.map_or(0, |block| block.lines().count()) < 20, "{bare:?}");
-    // Code in other languages has its licence in a folder below its library's.
+    // Code in other languages has its licence in a folder below the folder of its library.
     for part in ["Redistribution and use in source", "BoringSSL", "Permission is hereby granted"] {
         assert!(notices.contains(part), "{part}");
     }
@@ -83,7 +83,7 @@ async fn every_command_has_a_manual_page() {
         let mut mandoc = command(found("mandoc"));
         let page = pages.join(format!("{page}.1"));
         let text = run(mandoc.args(["-T", "ascii"]).arg(page), "").await.expect(0).out;
-        // Words in bold are struck twice.
+        // Prints each bold character once. mandoc prints it twice, with a backspace between.
         let mut plain = String::new();
         for c in text.chars() {
             if c == '\u{8}' {

@@ -76,7 +76,7 @@ async fn nginx(settings: Settings<'_>) -> Process {
         ("chat.example.com", "localhost".to_owned()),
         ("server 127.0.0.1:8080;", format!("server {gateway};")),
         ("/var/log/nginx", folder.display().to_string()),
-        // This is shorter than the idle time below: comments keep the stream open.
+        // This is shorter than the silence below, in which only comments keep the stream open.
         ("proxy_read_timeout 1h;", "proxy_read_timeout 2s;".to_owned()),
     ] {
         assert!(site.contains(shipped), "no {shipped} in deploy/nginx.conf");

@@ -15,7 +15,7 @@ mount --types tmpfs --options mode=755 local usr/local
 mkdir -p usr/local/bin usr/local/sbin usr/local/share/man
 for name in bin sbin lib lib64; do ln -s "usr/$name" "$name"; done
 
-# Of /etc only what every Debian has: no folder that a package of this machine made.
+# Copies from /etc only what every Debian has, and no folder that a package of this machine made.
 mkdir -p etc/systemd/system var/lib var/www/html root run checkout programs
 mkdir --mode 1777 tmp
 cp /usr/share/base-passwd/passwd.master etc/passwd
@@ -48,7 +48,7 @@ name=$(sed -n 's/^name = "\(.*\)"$/\1/p' "$6/Cargo.toml" | head -n 1)
 ln -s "/programs/$name" "/usr/local/bin/$name"
 END
 
-# Stands for apt: makes of each package what the page relies on.
+# Stands for apt: creates those files and folders of each package that the page relies on.
 stub apt << 'END'
 [ "$1" = install ]
 case $2 in
@@ -60,7 +60,7 @@ case $2 in
 esac
 END
 
-# Stands for certbot: runs the hook. The test has put the certificate there.
+# Stands for certbot: runs the hook. The test has already put the certificate into its folder.
 stub certbot << 'END'
 [ "$1" = certonly ]
 while [ $# -gt 0 ]; do

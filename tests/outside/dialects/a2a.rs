@@ -153,7 +153,7 @@ async fn what_a_link_does_not_take_is_refused_in_a2as_words(stack: Stack) {
             let (_, told) = client.rest().await;
             assert_eq!(told["error"], *reason, "{call}");
             let told = told["kind"].as_str().unwrap_or_default();
-            // One library calls it by another name.
+            // One library has another name for INVALID requests.
             assert!(
                 told == *kind || told == kind.replace("InvalidParams", "RequestMalformed"),
                 "{told}: {call}"

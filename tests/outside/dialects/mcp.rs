@@ -65,7 +65,7 @@ async fn the_tools_do_what_the_api_does(stack: Stack) {
 }
 
 /// Runs those scenarios of the official conformance suite that a server without the suite's own
-/// tools can pass. Left out is one about servers that ask for no credential.
+/// tools can pass. One of these is left out: it is about servers that ask for no credential.
 #[apply(embedded)]
 async fn the_official_conformance_suite_finds_nothing(stack: Stack) {
     let link = stack.issue("acme").await;

@@ -79,7 +79,7 @@ async fn what_the_link_does_not_take_is_refused_in_openais_form(kind: Kind) {
         (whole(&stack, &link, json!([]), json!({})), 400, "INVALID"),
         (whole(&stack, &link, user(" "), json!({})), 400, "INVALID"),
         (whole(&stack, &link, user("a"), json!({"metadata": unknown})), 404, "NOT_FOUND"),
-        // The second message of a minute.
+        // This would be the second message within a minute.
         (whole(&stack, &link, user("a"), json!({"stream": true})), 429, "RATE_LIMITED"),
     ];
     stack.visitor(&link, A).say("hello").await;
@@ -160,7 +160,7 @@ async fn text_of_a_lost_attempt_is_taken_back_with_an_error(stack: Stack) {
     second.append(&mut held, delta("m1", "nd")).await;
     second.finish(&held).await;
     assert_eq!(client.rest().await.0, "nd");
-    // Once it has ended, it is read whole.
+    // Once the reply has ended, the same request reads all of it.
     let mut client = Library::OpenAiNode.start(&stack, &[order]);
     assert_eq!(client.rest().await.0, "second");
 }

@@ -38,7 +38,7 @@ async fn only_public_addresses_over_https_are_subscribed(kind: Kind) {
         let told = subscribe(url).await.expect(1).err;
         assert!(told.contains(why), "{url}: {told}");
     }
-    // A name that leads nowhere yet may lead somewhere later.
+    // A name that has no address yet may have one later.
     subscribe("https://acme.invalid/events").await.expect(0);
     let told = stack
         .arizuko(&["event", "subscribe", "acme", "--url", "https://acme.invalid/", "--events", "x"])

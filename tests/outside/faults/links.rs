@@ -61,8 +61,8 @@ async fn many_channels_are_subscribed_to_again_in_a_few_round_trips(kind: Kind) 
         assert_eq!(names(&stream.take(1).await), ["user"]);
     }
     let took = proxy.round_trips_of_subscribers() - before;
-    // Heartbeats are two of these a second. Subscribing to one channel at a time would take more
-    // than 100 round trips.
+    // Two of these round trips a second are heartbeats. Subscribing to one channel at a time would
+    // take more than 100 round trips.
     assert!(took < 50, "{took} round trips");
 }
 

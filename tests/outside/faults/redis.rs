@@ -32,7 +32,7 @@ async fn disconnected_subscribers_miss_nothing(mut stack: Stack) {
     let mut agent = stack.attach("acme", B).await;
     let mut held = agent.turn().await;
     let mut text = String::new();
-    // As Redis does with subscribers whose output buffer is over its limit.
+    // Redis disconnects subscribers like this if their output buffers exceed a limit.
     let cut_off = ["CLIENT", "KILL", "TYPE", "PUBSUB"];
     for number in 0..10 {
         let word = format!("{number} ");

@@ -34,7 +34,7 @@ async fn connections(kind: Kind) {
     let mut crowd = Crowd::default();
     let wave = async |scene: &Scene| {
         crowd.grows(&scene.stack.control(A), b"PRI * HTTP/2.0\r\n\r\n").await;
-        // Now control has seen them all.
+        // Once control answers this call, it has seen all of these connections.
         admin.get_status(GetStatusRequest {}).await.expect("an operator gets in");
         crowd.was_cut()
     };
@@ -116,7 +116,7 @@ async fn calls_that_never_end(kind: Kind) {
     let limits = [("ARIZUKO_CONNECTION_CALLS", "50"), ("ARIZUKO_CALL_DEADLINE", "1s")];
     let mut scene = Scene::new(kind, &limits).await;
     let operator = scene.stack.operator(A).await;
-    // With its first answer control has said how many calls may be open.
+    // Control's first answer also tells the client how many calls may be open.
     let mut admin = AdminServiceClient::new(operator.clone());
     admin.get_status(GetStatusRequest {}).await.expect("operators may");
     let wave = async |_: &Scene| {
@@ -207,7 +207,7 @@ async fn links_routes_and_keys(kind: Kind) {
 #[apply(embedded)]
 async fn keys_that_are_used_for_the_first_time(kind: Kind) {
     const KEYS: usize = 500;
-    /// How many uses are noted at a time, and how often.
+    /// How many uses are noted at a time, and after how many seconds the next ones are.
     const NOTED: (u64, u64) = (200, 5);
     let mut scene = Scene::new(kind, &[]).await;
     let operator = scene.stack.operator(A).await;
@@ -236,7 +236,7 @@ async fn keys_that_are_used_for_the_first_time(kind: Kind) {
         let listed = listed.into_inner().keys;
         listed.iter().filter(|key| key.folder == "acme/flood" && key.last_used_at.is_some()).count()
     };
-    until("the first uses are noted", async || noted().await > 0).await;
+    until("the first uses to be noted", async || noted().await > 0).await;
     let most = NOTED.0 * (begun.elapsed().as_secs() / NOTED.1 + 1);
     assert!(noted().await as u64 <= most, "more than {most} of {KEYS}");
 }

@@ -14,8 +14,8 @@ pub(super) const OPEN: [(&str, &str); 3] = [
     ("ARIZUKO_HOOK_BURST", "100000"),
 ];
 
-/// Posts some messages, each with its number and `bytes` more: a few at a time, since all change
-/// one record.
+/// Posts messages with these numbers. Each has its number and this many more bytes. Only a few are
+/// posted at a time, since all change one record.
 pub(super) async fn post(sender: &Visitor, numbers: std::ops::Range<usize>, bytes: usize) {
     let posts = stream::iter(numbers.map(|number| {
         let text = format!("{number} {}", "x".repeat(bytes));

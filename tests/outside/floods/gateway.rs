@@ -21,7 +21,7 @@ async fn connections(kind: Kind) {
     let mut crowd = Crowd::default();
     let wave = async |scene: &Scene| {
         crowd.grows(&scene.stack.gateway(A), b"GET / HTTP/1.1\r\nHo").await;
-        // Now the gateway has seen them all.
+        // Once the gateway answers this request, it has seen all of these connections.
         scene.honest.get("config").await.expect(200);
         crowd.was_cut()
     };
@@ -94,7 +94,7 @@ async fn bodies_that_never_end(kind: Kind) {
             let address = format!("203.0.113.{}", number % 4);
             open.push(unfinished(&gateway, &path, &address).await);
         }
-        // Unfinished bodies get no answer, so this one is a refusal.
+        // Unfinished bodies get no answer unless they are refused.
         let answers = open.iter().map(|stream| Box::pin(stream.readable()));
         let _ = within("a refusal", select_all(answers)).await;
         let answers: Vec<_> = open.drain(..).filter_map(|stream| status(&stream)).collect();
@@ -140,7 +140,7 @@ async fn bodies_that_grow_when_they_are_decoded(kind: Kind) {
     };
     let wave = async |scene: &Scene| {
         let bombs = join_all((0..30).map(|_| post(scene, ATTACKER, &bomb)));
-        // Bombs of one address don't keep others from a decoder.
+        // Bombs of one address don't keep another address from a decoder.
         let (bombs, other) = tokio::join!(bombs, post(scene, "203.0.113.8", &small));
         other.expect(202);
         let mut were_many = false;
@@ -230,14 +230,14 @@ async fn answers_that_nobody_reads(kind: Kind) {
         deaf.push(reader);
     }
     let wave = async |scene: &Scene| {
-        // Another address may read it.
+        // Another address may read the history.
         scene.visitor(ATTACKER).get(&history).await.expect(200);
         let (one, other) = tokio::join!(attacker.get(&history), attacker.get(&history));
         one.status == 429 && other.status == 429
     };
     scene.withstands(wave).await;
-    // Both requests wait a moment for the address's other answers, one before its answer is made
-    // and one after, and are answered once there is room.
+    // Both requests wait a moment until the address's other answers take up less room: one waits
+    // before its answer is made, the other one after that. Both are answered once there is room.
     let waiting = join_all([attacker.get(&history), attacker.get(&history)]);
     tokio::pin!(waiting);
     assert!(timeout(Duration::from_millis(500), &mut waiting).await.is_err(), "they wait");

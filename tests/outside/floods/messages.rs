@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 enum To {
     /// The honest visitor's link.
     TheLink,
-    /// A chat link of its own, of a folder without an agent.
+    /// Another chat link, of this folder, which has no agent.
     AnotherLink(&'static str),
     /// A chat link that asks for a proof of work.
     ProvenLink,

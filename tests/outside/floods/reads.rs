@@ -118,7 +118,7 @@ async fn of_operators(kind: Kind) {
         assert!(listed == 0 && has_more, "{listed}");
         assert!((450..=500).contains(&looked_at), "{looked_at}");
         let (listed, looked_at, has_more) = curious.list("acme/flood", "needle", ANY).await;
-        // 8 MiB are searched: the newest, some of which are the honest visitor's.
+        // Only the newest 8 MiB are searched. Some of these messages are the honest visitor's.
         assert!(listed == 0 && looked_at < 30 && has_more, "{looked_at}");
 
         let shown = curious.show(&talk, "").await;
@@ -165,7 +165,7 @@ async fn of_visitors(kind: Kind) {
         assert!(page.json()["next"].is_u64(), "there is more");
     };
     let wave = async |_: &Scene| {
-        // More readers than may have pages of logs in memory at a time.
+        // There are more readers than may have pages of logs in memory at a time.
         join_all((0..8).map(|_| round())).await;
         true
     };

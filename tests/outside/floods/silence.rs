@@ -123,7 +123,7 @@ async fn bodies_that_nobody_may_send(kind: Kind) {
     let wave = async |scene: &Scene| {
         let gateway = scene.stack.gateway(A);
         let posts = (0..60).map(|number| {
-            // Most stop after a while; some go on past all that the gateway drops.
+            // Most stop after a while; some send more than all that the gateway reads and drops.
             let bytes = if number % 20 == 0 { 20 << 20 } else { 100_000 };
             let (head, gateway) = (head.as_bytes(), &gateway);
             async move {
@@ -217,8 +217,8 @@ async fn agents_without_hello(kind: Kind) {
     scene.withstands(wave).await;
 }
 
-/// Begins to watch control's health, which takes no key and has no end, and then reads and says
-/// nothing more.
+/// Begins to watch control's health, a call that needs no key and has no end. Then neither reads
+/// nor sends anything.
 async fn watch(control: &str) -> TcpStream {
     let mut stream = dial(control, "127.0.0.7").await;
     let word =

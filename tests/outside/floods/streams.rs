@@ -162,7 +162,8 @@ async fn compressed_streams(kind: Kind) {
     agent.push(&mut held, vec![delta("m1", &"x".repeat(60_000)); 20]).await;
     agent.stored(&held).await;
     let url = format!("{}/chat/{}/{turn}/sse", scene.stack.gateway(A), link.token);
-    // Together they have been sent more bytes than a flood may take of memory, and they stay open.
+    // In the end, the streams together have carried more bytes than the memory that a flood may
+    // take, and all of them are still open.
     let (web, mut open) = (compression::client(), Vec::new());
     let wave = async |_: &Scene| {
         let read = (0..20).map(|_| read_compressed(&web, url.clone(), 1_200_000));
@@ -223,7 +224,7 @@ async fn awaited_replies_that_nobody_reads(kind: Kind) {
     };
     scene.withstands(wave).await;
     drop(deaf);
-    until("there is room again", async || send(ask(&attacker)).await.status == 200).await;
+    until("room for a reply again", async || send(ask(&attacker)).await.status == 200).await;
 }
 
 #[apply(embedded)]

@@ -76,7 +76,7 @@ async fn a_link_may_wait_for_senders_that_choose_no_query(stack: Stack) {
     assert_fields(&answer, json!({"status": "done", "error": null}));
     assert_eq!(answer["assistant"][0]["content"], "without a response");
 
-    // If the URL says how long to wait, that counts.
+    // If the URL says how long to wait, this overrides the webhook's own setting.
     let queued = answer_of(deliver(&there, "?wait=0", "2")).await.expect(202).json();
     assert_eq!(queued["status"], "queued");
     let accepted = agent.turn().await;
@@ -128,7 +128,7 @@ async fn a_program_and_an_endpoint_answer(stack: Stack) {
     let waiting = deliver(&caller("acme/endpoint").await, "?wait=20", "1");
     let mut asked = endpoint.asked().await;
     asked.begin("application/x-ndjson").await;
-    // Discord: the answer comes later.
+    // In Discord's protocol, type 5 means that the answer comes later.
     asked.piece("{\"response\":{\"body\":{\"type\":5}}}\n").await;
     let answer = answer_of(waiting).await.expect(200);
     assert_eq!(answer.json(), json!({"type": 5}));

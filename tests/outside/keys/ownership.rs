@@ -17,8 +17,8 @@ async fn issue_link(channel: Channel, folder: &str) -> arizuko_proto::v1::IssueC
     issued.expect("this key may issue links here").into_inner()
 }
 
-/// Returns the ids of all listed tokens, sorted by id, since a list has tokens of one millisecond
-/// in any order.
+/// Returns the ids of all listed tokens, sorted by id, since a list may have tokens that were
+/// issued in one millisecond in any order.
 async fn listed(channel: Channel) -> Vec<String> {
     let listed = TokenServiceClient::new(channel).list_tokens(ListTokensRequest::default()).await;
     let tokens = listed.expect("every key may list its own").into_inner().tokens;

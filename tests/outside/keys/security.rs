@@ -17,7 +17,7 @@ fn lines(stack: &Stack, words: &str) -> Vec<String> {
 
 #[apply(embedded)]
 async fn wrong_keys_and_tokens_leave_a_bounded_trace(kind: Kind) {
-    // All attempts come from one address, whose requests are limited.
+    // Lets one address make many requests, since all attempts come from one address.
     let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_REQUESTS", "1000000")]).await;
     for (attempts, kept) in [(1, 1..=1), (300, 2..=100)] {
         for _ in 0..attempts {

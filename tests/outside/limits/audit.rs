@@ -18,7 +18,7 @@ async fn audit_is_read_in_pages(stack: Stack) {
     for number in 0..9 {
         issued.push(stack.issue(["acme", "other", "acme/eng"][number % 3]).await.token_id);
     }
-    // These entries have the same time, since one commit revokes the three links.
+    // The entries of these revocations have the same time, since one commit revokes all three.
     let revoked = stack.revoke("web:acme").await.len();
     assert_eq!(revoked, 3);
     for (folder, count) in [("", 12), ("acme", 9), ("acme/eng", 3)] {

@@ -149,7 +149,7 @@ async fn a_budget_of_tokens_reserves_before_and_settles_after(kind: Kind) {
     is_spent().await;
     agent.finish(&unreported).await;
     visitor.end_of(&two.turn).await;
-    // An agent that reports nothing has taken what was reserved.
+    // If an agent reports nothing, what was reserved counts as used.
     is_spent().await;
     let held = agent.turn().await;
     let Message::Finish(finish) = held.finish() else { panic!("a Finish") };

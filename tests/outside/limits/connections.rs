@@ -154,7 +154,7 @@ async fn an_address_has_a_share_of_the_connections(kind: Kind) {
     assert_eq!(open.len(), 12, "of one address");
     assert!(is_served(&mut dial(&stack.control(A), "127.0.0.8").await).await, "another address");
     drop(open);
-    until("there is room again", async || {
+    until("room for a connection again", async || {
         is_served(&mut dial(&stack.control(A), "127.0.0.7").await).await
     })
     .await;

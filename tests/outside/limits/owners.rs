@@ -56,7 +56,7 @@ async fn sessions_are_limited_by_key(kind: Kind) {
     // Another key has a limit of its own.
     let _other = stack.attach_with(&stack.agent_key("acme").await, hello("acme", 0), A).await;
     first.leave().await;
-    until("there is room for a session", async || attach().await.is_ok()).await;
+    until("room for a session", async || attach().await.is_ok()).await;
 }
 
 #[apply(embedded)]

@@ -162,7 +162,7 @@ async fn an_address_has_a_share_of_the_connections(kind: Kind) {
         proxys.push(stream);
     }
     drop(open);
-    until("there is room again", async || {
+    until("room for a connection again", async || {
         is_served(&mut dial(&stack.gateway(A), "127.0.0.7").await).await
     })
     .await;
@@ -238,7 +238,7 @@ async fn an_address_that_tries_forged_visitors_must_wait(kind: Kind) {
     let stack = Stack::with(kind, &[("ARIZUKO_ADDRESS_REQUESTS", "100")]).await;
     let visitor = stack.visit("acme").await;
     let forged = || send(visitor.request(Method::GET, "c").header("arizuko-visitor", "a.b.c"));
-    // Each counts as thirty of the fifty that may come at once.
+    // Each forged request counts as thirty of the fifty requests that may come at once.
     for _ in 0..2 {
         forged().await.refused(403, "IDENTITY_INVALID");
     }

@@ -70,7 +70,7 @@ async fn links_of_one_folder_reach_its_agent_under_their_own_jids(stack: Stack) 
 #[apply(every_stack)]
 async fn a_suffix_and_a_folder_cannot_have_the_same_jid(stack: Stack) {
     let plain = LinkOptions::default;
-    // Each of these folders has one of the three: a link, a key, an agent.
+    // The first of these folders has a link, the second one a key, and the third one an agent.
     stack.issue("acme/eng").await;
     stack.agent_key("acme/ops").await;
     let _agent = stack.attach("acme/art", B).await;

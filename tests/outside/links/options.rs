@@ -163,7 +163,8 @@ async fn a_link_expires_at_the_end_of_its_lifetime(stack: Stack) {
 #[apply(embedded_and_pair)]
 async fn a_list_comes_in_pages(stack: Stack) {
     let long = LinkOptions { context: "\u{1f642}".repeat(16_000), ..LinkOptions::default() };
-    // The long ones fill pages; control reads the names of the others in several steps.
+    // The links with long contexts fill pages. Control reads the names of the other links in
+    // several steps.
     let options = [vec![long; 70], vec![LinkOptions::default(); 130]].concat();
     for (number, options) in options.into_iter().enumerate() {
         let folder = if number < 140 { ["acme", "acme/eng"][number % 2] } else { "beta" };

@@ -25,7 +25,7 @@ async fn refuses(stack: &Stack, link: &Link, hook: &Link, conversation: &str) {
         let completion = visitor.request(Method::POST, "v1/chat/completions");
         let asked = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
         send(completion.json(&asked)).await.expect(403);
-        // Senders of webhooks give up on a 403.
+        // A webhook answers 503 instead of 403, since its senders would give up on a 403.
         let delivery = stack.caller(hook, gateway).post("text/plain", "x").await;
         assert_eq!(delivery.refused(503, "LINK_PAUSED").retry_after(), 30);
         let page = stack.visitor(link, gateway).get("").await.expect(200).text();

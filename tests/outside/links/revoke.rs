@@ -227,7 +227,7 @@ async fn the_running_program_is_killed(stack: Stack) {
     program.killed().await;
 }
 
-/// Issues links of `web:acme`, a few at a time: all of them count in one record.
+/// Issues links of `web:acme`, a few at a time, since all of them count in one record.
 async fn issue_many(stack: &Stack, count: usize) -> Vec<Link> {
     let operator = stack.operator(A).await;
     let issue = |_| {
@@ -238,8 +238,8 @@ async fn issue_many(stack: &Stack, count: usize) -> Vec<Link> {
     stream::iter(0..count).map(issue).buffer_unordered(32).collect().await
 }
 
-/// Revokes all links of a JID. Asserts that these are all, and that none works any more. Returns
-/// how many commits it took.
+/// Revokes all links of a JID. Asserts that there were as many as `links`, and that about 50 of
+/// them, the last one included, no longer work. Returns how many commits the revocation took.
 async fn revoke_many(stack: &Stack, links: &[Link]) -> f64 {
     let name = "arizuko_control_store_round_trip_seconds_count";
     let commits = async || stack.metric(name, &["operation=\"commit\""]).await;

@@ -64,8 +64,8 @@ async fn stats_count_visitors_turns_waits_failures_refusals_and_tokens(kind: Kin
 async fn a_link_is_printed_as_a_qr_code(stack: Stack) {
     let url = stack.issue("acme").await.url;
     let printed = stack.arizuko(&["token", "qr", &url]).await.expect(0).out;
-    // Each character has two modules, one above the other. In a terminal with a dark ground, what is
-    // drawn is light.
+    // Each character has two modules, one above the other. In a terminal with a dark background,
+    // what is drawn is light.
     let mut rows = Vec::new();
     for line in printed.lines() {
         let is_drawn =
@@ -80,7 +80,7 @@ async fn a_link_is_printed_as_a_qr_code(stack: Stack) {
     assert!(refused.err.contains("gives no access"), "{refused:?}");
 }
 
-/// Reads a QR code from rows of modules, of which some are light.
+/// Reads a QR code from rows of modules. A module that is `true` is light.
 fn read(rows: &[Vec<bool>]) -> String {
     const SCALE: usize = 4;
     let (width, height) = (rows[0].len() * SCALE, rows.len() * SCALE);

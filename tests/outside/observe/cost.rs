@@ -5,7 +5,7 @@ use arizuko_proto::v1::{Accept, attach_request::Message as Said};
 use arizuko_tests::prelude::*;
 
 const TURNS: u32 = 100;
-/// One visitor may send them all, and leave them all open.
+/// One visitor may send the messages of all these turns, and leave all turns open.
 const SETTINGS: [(&str, &str); 3] =
     [SERVED, ("ARIZUKO_ADDRESS_BURST", "1000"), ("ARIZUKO_ADDRESS_TURNS", "1000")];
 /// How many round trips controls make in the background during a test, at most.

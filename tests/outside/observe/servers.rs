@@ -57,8 +57,8 @@ async fn status_lists_the_controls_and_gateways_that_run(mut stack: Stack) {
     if stack.kind() != Kind::Pair {
         return;
     }
-    // A server that stops is gone at once. One that is killed stays for a while, so that operators
-    // notice.
+    // A server that stops leaves the list at once. A server that is killed stays in the list for a
+    // while, so that operators notice.
     for part in [Gateway(A), Control(A)] {
         stack.process(part).signal(Signal::SIGTERM);
         assert_eq!(stack.process(part).exit().await.code(), Some(0));
@@ -89,7 +89,7 @@ async fn status_lists_a_thousand_at_most(stack: Stack) {
     };
     let told: Vec<_> = stream::iter(0..1_010).map(tell).buffered(4).collect().await;
     let refused: Vec<_> = told.iter().filter_map(|told| told.as_ref().err()).collect();
-    // The stack's own are among the thousand.
+    // The stack's own servers are among the thousand that are listed.
     assert!((10..=12).contains(&refused.len()), "{}", refused.len());
     assert!(refused.iter().all(|status| reason(status) == ErrorReason::LimitReached));
     tell(0).await.expect("one that is listed goes on telling");

@@ -65,7 +65,7 @@ async fn commands_and_agents_leave_a_control_that_hangs(mut stack: Stack) {
     for agent in &mut agents {
         programs.push(agent.turn().await);
     }
-    // Connections are still accepted, but nothing answers. The agents are attached here.
+    // Control B, to which the agents are attached, still accepts connections, but answers nothing.
     stack.process(Control(B)).signal(Signal::SIGSTOP);
     for program in programs {
         program.reply("there").await;

@@ -90,7 +90,8 @@ async fn control_characters_of_visitors_do_not_reach_the_terminal(stack: Stack) 
         ann.asks("/close", "closed").await;
         ann.end().await;
         ann.gone().await;
-        // The inbox rings only in the terminal's own sequences, at the terminal.
+        // At a terminal, the inbox itself rings once, and prints sequences that end with a BEL to
+        // notify the person and to set the title. Nothing else may be such a sequence or a BEL.
         let mut shown = String::from_utf8_lossy(ann.bytes()).into_owned();
         while let Some(at) = shown.find("\x1b]") {
             let end = at + shown[at..].find('\x07').expect("a sequence has an end");

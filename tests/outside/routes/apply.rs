@@ -249,7 +249,7 @@ async fn apply_leaves_other_tenants_alone(stack: Stack) {
     let told = route(&stack, &["apply", "-"], "route = []").await.expect(0);
     assert!(told.err.contains("nothing to change"), "{told:?}");
 
-    // An export of one tenant replaces that one, and is refused for another.
+    // An export of one tenant replaces the routes of that tenant, and is refused for another one.
     let empty = "scope = \"gamma\"\nroute = []\n";
     assert_eq!(
         route(&stack, &["export", "gamma"], "").await.expect(0).out,

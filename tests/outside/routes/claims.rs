@@ -42,7 +42,8 @@ async fn only_one_of_two_people_gets_a_claimed_turn(stack: Stack) {
         person.inbox("an empty queue", |inbox| inbox.waiting.is_empty()).await;
     }
     let posted = visitor.say("hello").await;
-    // Both see it before either claims it: a turn that is claimed at once may never be shown.
+    // Both see the turn before either claims it, since a turn that is claimed at once may never be
+    // shown.
     for person in &mut people {
         person.inbox("the message", |inbox| inbox.waiting.len() == 1).await;
     }

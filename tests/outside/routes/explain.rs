@@ -101,7 +101,7 @@ async fn explain_shows_the_defaults_that_act_and_the_steps_that_do_not(stack: St
     stack.arizuko(&support).await.expect(0);
     assert!(rows(&mut told).await.contains(&"give_up --turn-deadline after 3h".to_owned()));
     assert!(!told.contains("can't happen"), "{told}");
-    // The shorter prefix ends turns before the step of the longer one.
+    // The route of the shorter prefix now ends turns before the longer prefix's step is due.
     stack.arizuko(&["route", "set", "web:acme", "--give-up-after", "1h"]).await.expect(0);
     assert!(rows(&mut told).await.contains(&"give_up web:acme after 1h".to_owned()));
     let note = "step 1 of the escalation, to acme/people, can't happen: the turn ends after 1h";

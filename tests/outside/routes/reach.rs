@@ -40,7 +40,7 @@ impl Routes {
     }
 
     pub(super) async fn list(&mut self, folder: &str) -> Result<Vec<String>, Status> {
-        // A page for each route.
+        // Asks for pages of one route each.
         let folder = folder.to_owned();
         let mut request = ListRoutesRequest { folder, page_size: 1, ..Default::default() };
         let mut prefixes = Vec::new();

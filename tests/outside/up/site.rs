@@ -19,7 +19,7 @@ async fn every_tenant_has_links_on_its_own_host() {
     let mut up = Process::start("up", up, &home.path().join("logs"));
     let ready: Value = serde_json::from_str(&up.line().await).expect("one line of JSON");
     assert_eq!(text(&ready, "gateway"), format!("https://{listen}"));
-    // The certificate is for another name than the health check asks at.
+    // The certificate is for another name than the one in the health check's URL.
     let mut check = home.arizuko();
     run(check.args(["ready", &format!("https://{listen}")]), "").await.expect(0);
     let demo = text(&ready, "chat_url");

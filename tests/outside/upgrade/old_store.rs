@@ -90,7 +90,7 @@ impl OldStore {
         self.change(sql, lua).await.parse().expect("a number")
     }
 
-    /// Returns a text that differs if anything in the store does.
+    /// Returns a text that changes whenever anything in the store changes.
     pub(super) async fn digest(&self) -> String {
         let sql = "SELECT group_concat(line) FROM (
             SELECT json_array(partition, name, version, body, collect_at) line FROM record

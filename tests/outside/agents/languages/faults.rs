@@ -110,7 +110,8 @@ async fn an_agent_moves_on_from_a_control_that_hangs(language: Language, mut sta
     whole(&visitor, &posted, "one two three").await;
 }
 
-/// A control that ends while it is connected to may close the connection before it has sent anything.
+/// A control that ends just when an agent connects may close the connection before it has sent
+/// anything.
 #[apply(embedded)]
 async fn an_agent_moves_on_from_a_control_that_hangs_up(language: Language, stack: Stack) {
     let visitor = stack.visit("acme").await;
@@ -120,7 +121,7 @@ async fn an_agent_moves_on_from_a_control_that_hangs_up(language: Language, stac
     let hang_up = async {
         loop {
             let (mut connection, _) = ending.accept().await.expect("it listens");
-            // An error means that the agent was faster.
+            // An error means that the agent has closed the connection first.
             let _ = connection.shutdown().await;
         }
     };

@@ -31,8 +31,8 @@ async fn a_reply_that_breaks_before_its_first_word_is_requested_again(stack: Sta
     let _agent = attach(&stack, endpoint.url(), &[]).await;
     let visitor = stack.visit("acme").await;
     let posted = visitor.say("hello").await;
-    // The first connection breaks at once, the second after a thought. The third stream brings an
-    // error.
+    // The first connection breaks at once, and the second after a piece of reasoning. The third
+    // stream brings an error.
     drop(endpoint.asked().await);
     let mut asked = endpoint.asked().await;
     asked.begin("text/event-stream").await;

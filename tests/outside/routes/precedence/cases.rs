@@ -30,7 +30,7 @@ const OBSERVE_FOR: [ObserveFor; 3] =
 /// One change of the routes.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Sets these fields of a route; all of them if none is named.
+    /// Sets these fields of a route; all fields if none is named.
     Set(Box<Route>, Vec<&'static str>),
     Delete(&'static str),
 }
@@ -45,7 +45,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 
 fn any_route() -> impl Strategy<Value = Route> {
     let text = || option::of(select(&["", "one", "two"][..]).prop_map(str::to_owned));
-    // Steps come in order, and before their route or a shorter one gives up.
+    // Steps come in order, and before their route or the route of a shorter prefix gives up.
     let (before, after) = (3_600..300_000_i64, 300_000..600_000_i64);
     let length = |seconds| Duration { seconds, nanos: 0 };
     // Folders must be in the prefix's root folder, which for most prefixes is acme.
