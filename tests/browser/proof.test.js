@@ -78,7 +78,7 @@ test("without JavaScript or a secure page the visitor reads why their message is
   await plain.button("Send").click();
   await plain.page.getByRole("heading", { name: "JavaScript is needed" }).waitFor();
   const insecure = await visit(t, "about:blank");
-  // A page that comes over plain HTTP from another machine has no `crypto.subtle`, either.
+  // Takes `crypto.subtle` away, which a page over plain HTTP from another machine doesn't have.
   await insecure.page.addInitScript(() => Object.defineProperty(crypto, "subtle", { value: undefined }));
   await insecure.page.goto(url);
   await insecure.say("hello");

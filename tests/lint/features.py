@@ -23,7 +23,7 @@ def features(*arguments):
 
 def main():
     programs = [f"--package={program}" for program in PROGRAMS]
-    # Looks only at direct dependencies of our own crates. Deeper ones are the concern of their users.
+    # Looks only at the direct dependencies of our own crates. What these depend on isn't our concern.
     ours = [name for name in features(*programs, "--edges=no-dev") if "(/" in name]
     ours = [f"--package={name.split()[0]}" for name in ours]
     direct = features(*ours, "--edges=no-dev", "--depth=1")

@@ -93,7 +93,7 @@ impl Stack {
         self.key(KeyKind::Agent, folder, KeyReach::Self_, true).await.key
     }
 
-    /// Creates a key. `may_mint` says whether it may issue links; it has every other permission.
+    /// Creates a key with all permissions. Without `may_mint`, the one to issue links is missing.
     pub async fn key(
         &self,
         kind: KeyKind,

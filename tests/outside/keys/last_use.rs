@@ -46,7 +46,7 @@ async fn the_last_use_of_a_key_is_listed_and_written_once(stack: Stack) {
     // have been written, too.
     call(&stack, &used.key).await;
     call(&stack, &later.key).await;
-    until("the later use to be listed", async || last_used_at(&stack, &later.key_id).await.is_some()).await;
+    until("the later use", async || last_used_at(&stack, &later.key_id).await.is_some()).await;
     assert_eq!(last_used_at(&stack, &used.key_id).await, first);
     assert_eq!(writes(&stack, &used.key_id), 2, "its creation and its use");
     assert_eq!(last_used_at(&stack, &unused.key_id).await, None);
@@ -69,9 +69,9 @@ async fn an_open_stream_is_a_use(kind: Kind) {
     let mut stack = Stack::with(kind, &[("ARIZUKO_RECHECK", "200ms")]).await;
     let key = stack.key(KeyKind::Agent, "acme", KeyReach::Self_, true).await;
     let _session = stack.attach_with(&key.key, hello("acme", 0), A).await;
-    until("the call to be listed", async || last_used_at(&stack, &key.key_id).await.is_some()).await;
+    until("the listed call", async || last_used_at(&stack, &key.key_id).await.is_some()).await;
     age(&mut stack, &key.key_id, "1000").await;
-    until("the open stream to be listed", async || {
+    until("the listed open stream", async || {
         !last_used_at(&stack, &key.key_id).await.expect("it was used").starts_with("1970")
     })
     .await;
