@@ -30,6 +30,21 @@ fn wrap_line(line: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Like [`wrap`], but puts what a long line says of a command, such as `/list   show what waits`,
+/// below the command.
+pub(crate) fn wrap_help(text: &str, width: usize) -> Vec<String> {
+    let wrap_entry = |line: &str| {
+        let is_long = line.starts_with('/') && columns(line) > width;
+        let Some((command, told)) = line.split_once("  ").filter(|_| is_long) else {
+            return wrap(line, width);
+        };
+        let told = wrap(told.trim_start(), width.saturating_sub(4));
+        let told = told.into_iter().map(|line| format!("    {line}"));
+        wrap(command, width).into_iter().chain(told).collect()
+    };
+    text.split('\n').flat_map(wrap_entry).collect()
+}
+
 /// Returns lines of whole words, each at most `width` columns wide unless it is a single word.
 pub(crate) fn wrap_words(text: &str, width: usize) -> Vec<String> {
     if columns(text) <= width {
@@ -81,6 +96,9 @@ mod tests {
         assert_eq!(wrap("abcdefgh\n\nx", 3), ["abc", "def", "gh", "", "x"]);
         assert_eq!(wrap("日本語", 4), ["日本", "語"]);
         assert_eq!(wrap("a\x1b[2Jb", 9), ["a [2Jb"]);
+        let help = ["/list", "    show ", "    what ", "    waits"];
+        assert_eq!(wrap_help("/list   show what waits", 9), help);
+        assert_eq!(wrap_help("/r   ok", 9), ["/r   ok"]);
         assert_eq!((cut("日本語", 5), cut("abc", 3)), ("日本…".into(), "abc".into()));
     }
 }

@@ -44,7 +44,8 @@ impl Refused {
         }
     }
 
-    /// Stores the numbers that wait, with one commit for each partition.
+    /// Stores the numbers that wait, with one commit for each partition. Those of a commit that
+    /// fails wait for the next time.
     pub(crate) async fn store(&self, ledger: &Ledger, partitions: Partition) -> Result<(), Error> {
         let mut by_partition = BTreeMap::<Partition, Vec<(TokenId, Day, u64)>>::new();
         for ((token, day), count) in mem::take(&mut *self.waiting()) {
@@ -54,6 +55,7 @@ impl Refused {
                 by_partition.entry(partition).or_default().push(counted);
             }
         }
+        let mut failed = Ok(());
         for (partition, counts) in by_partition {
             let storing = |tx: &mut Tx<'_>| {
                 for (token, day, count) in &counts {
@@ -62,9 +64,15 @@ impl Refused {
                 }
                 Ok(())
             };
-            ledger.transact(partition, &[], storing).await?;
+            if let Err(error) = ledger.transact(partition, &[], storing).await {
+                failed = Err(error);
+                let mut waiting = self.waiting();
+                for (token, day, count) in counts {
+                    *waiting.entry((token.to_string(), day.number())).or_default() += count;
+                }
+            }
         }
-        Ok(())
+        failed
     }
 
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<(String, u64), u64>> {

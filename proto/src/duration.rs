@@ -22,7 +22,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             Err("write a duration that is longer than zero, for example 1s".into())
         }
         Ok(duration) => Ok(duration),
-        Err(_) if text.parse::<f64>().is_ok() => {
+        Err(_) if text.parse::<f64>().is_ok_and(|number| number > 0.0 && number.is_finite()) => {
             Err(format!("{text} has no unit: write {text}s for seconds, {text}m for minutes"))
         }
         Err(_) => {
@@ -73,6 +73,8 @@ mod tests {
             ("-1d", "15s"),
             ("PT1H", "15s"),
             ("0s", "1s"),
+            ("0", "15s"),
+            ("inf", "15s"),
         ] {
             let refusal = parse(wrong).expect_err(wrong);
             assert!(refusal.contains(right), "{wrong}: {refusal}");

@@ -18,6 +18,7 @@ pub mod private;
 pub mod public_id;
 #[cfg(feature = "telemetry")]
 pub mod service;
+#[cfg(feature = "telemetry")]
 pub mod signals;
 #[cfg(feature = "telemetry")]
 pub mod supervisor;

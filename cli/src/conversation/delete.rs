@@ -98,7 +98,7 @@ async fn delete(
         let page = conversations.delete_conversations(request.clone()).await;
         let page = control.answer(page).inspect_err(|_| {
             if all.conversations > 0 {
-                note(&format!("deleted {} conversations so far", all.conversations));
+                note(&format!("conversations deleted so far: {}", all.conversations));
             }
         })?;
         all.conversations += page.conversations;

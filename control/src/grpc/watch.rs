@@ -87,9 +87,9 @@ async fn read_requests(
                 return;
             }
         };
-        let Ok(Some(v1::WatchRequest { message: Some(message) })) = request else {
-            return;
-        };
+        let Ok(Some(v1::WatchRequest { message })) = request else { return };
+        // A newer gateway's message, of a kind that this control doesn't know.
+        let Some(message) = message else { continue };
         match message {
             Message::Subscribe(subscribe) => {
                 let number = subscribe.subscription;

@@ -3,7 +3,8 @@ export type Status = "queued" | "running" | "done" | "failed" | "cancelled" | "e
 
 export interface Message {
   id: string;
-  author: "user" | "assistant" | "person";
+  /** Unset for what the visitor wrote. */
+  author?: "assistant" | "person";
   /** The person's name, if `author` is `person`. */
   name?: string;
   /** Markdown, if an agent wrote it. A person's words are plain text. */

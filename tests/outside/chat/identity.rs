@@ -180,8 +180,8 @@ async fn a_forged_expired_or_replayed_jwt_is_refused_and_says_why(kind: Kind) {
         (signed(&with(json!({"aud": other.token_id}))), "for another link"),
         (signed(&with(json!({"aud": null}))), "aud"),
         (signed(&with(json!({"sub": ""}))), "`sub` is empty"),
-        (signed(&with(json!({"name": "x".repeat(101)}))), "`name` is one line"),
-        (signed(&with(json!({"email": "a\nb"}))), "`email` is one line"),
+        (signed(&with(json!({"name": "x".repeat(101)}))), "`name` must be one line"),
+        (signed(&with(json!({"email": "a\nb"}))), "`email` must be one line"),
         ("nonsense".to_owned(), "not a JWT"),
     ];
     for (number, (jwt, why)) in cases.iter().enumerate() {

@@ -56,7 +56,7 @@ async fn why_a_server_is_not_reached_is_said_in_plain_words() {
     assert!(late.contains("does not answer: no answer in time"), "{late}");
     for (control, told) in [
         ("http://nowhere.invalid:7070", "7070: its name can't be looked up"),
-        (&own, "its certificate is an authority's"),
+        (&own, "its certificate is one for an authority"),
         (&expired, "its certificate has expired"),
     ] {
         let mut status = program("arizuko", at);

@@ -6,7 +6,7 @@ use crate::{
     console::printable,
     conversation::show::{place, verified},
     inbox::{entry::Entry, log, screen, work::Work},
-    wrap::{columns, cut, wrap},
+    wrap::{columns, cut, wrap, wrap_help},
 };
 use arizuko_proto::v1::Message;
 use ratatui::{
@@ -47,7 +47,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, desk: &mut Desk, work: &mut Work<'_, '
     let about = about(work, usize::from(right.width).saturating_sub(1));
     frame.render_widget(Paragraph::new(about).block(Block::new().borders(Borders::LEFT)), right);
     let log = desk.log.borrow();
-    let said: Vec<_> = log.last().map(|line| Line::styled(line, ITALIC)).collect();
+    let said = log.last().map(|line| Line::styled(cut(line, usize::from(width)), ITALIC));
+    let said: Vec<_> = said.collect();
     frame.render_widget(Paragraph::new(said), told);
     draw_input(frame, input, desk, &work.prompt(), &typed);
     frame.render_widget(Line::styled(KEYS, DIM), keys);
@@ -98,7 +99,7 @@ fn described(entry: &Entry, width: usize) -> [String; 2] {
 
 fn draw_conversation(frame: &mut Frame<'_>, area: Rect, desk: &mut Desk, work: &Work<'_, '_>) {
     let (width, height) = (usize::from(area.width), usize::from(area.height));
-    let page = desk.log.borrow().page().map(|page| wrap(page, width));
+    let page = desk.log.borrow().page().map(|page| wrap_help(page, width));
     if let Some(page) = page {
         desk.scroll = desk.scroll.min(page.len().saturating_sub(height));
         let lines: Vec<_> =

@@ -68,7 +68,7 @@ impl Work<'_, '_> {
             1 => "1 line was".into(),
             count => format!("{count} lines were"),
         };
-        let is_told = self.refused == 0 || matches!(self.screen, Screen::Terminal(_));
+        let is_told = self.refused == 0 || !matches!(self.screen, Screen::Plain(_));
         ensure!(is_told, "{refused} not carried out: standard output says why");
         Ok(())
     }

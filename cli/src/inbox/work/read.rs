@@ -12,6 +12,7 @@ use crate::{
     inbox::screen,
 };
 use arizuko_proto::{public_id, v1::ListConversationsRequest};
+use std::collections::HashSet;
 
 /// How many conversations a search finds in a folder, at most.
 const FOUND: u32 = 20;
@@ -56,7 +57,8 @@ impl Work<'_, '_> {
 
     /// Lists the conversations of the person's folders that have a message with all these words.
     pub(super) async fn search(&mut self, words: &str) -> String {
-        let mut lines = Vec::new();
+        // A conversation may be in several of the folders.
+        let (mut lines, mut seen) = (Vec::new(), HashSet::new());
         for place in &self.places {
             let request = ListConversationsRequest {
                 folder: place.folder.clone(),
@@ -65,7 +67,9 @@ impl Work<'_, '_> {
             };
             match list::pages(&place.control, request, FOUND, Progress::hidden()).await {
                 Ok(found) => {
-                    lines.extend(found.conversations.into_iter().map(|found| {
+                    let mut found = found.conversations;
+                    found.retain(|found| seen.insert(found.conversation_id.clone()));
+                    lines.extend(found.into_iter().map(|found| {
                         let id = found.conversation_id;
                         let number = self.board.number_of_public(&id);
                         let which = number.map_or(id, |number| number.to_string());
@@ -76,8 +80,6 @@ impl Work<'_, '_> {
                 Err(problem) => return self.refuse(format!("Cannot search: {problem:#}")),
             }
         }
-        // A conversation may be in several of the folders.
-        lines.dedup();
         match lines.is_empty() {
             true => "No message has all these words.".into(),
             false => lines.join("\n"),
