@@ -87,10 +87,10 @@ pub struct Options {
     /// The certificates that clients must show.
     #[command(flatten)]
     pub clients: ClientChecks,
-    /// Which keys a client's certificate is for, by its common name or an alternative name:
-    /// `gateway`, `operator`, `viewer`, or `agent:FOLDER` for agents' keys of a folder and of the
-    /// folders below it. Repeat the flag for several. A certificate that no such flag names is for
-    /// all keys.
+    /// Accept only keys of this role from clients whose certificate has this common name or
+    /// alternative name. ROLE is `gateway`, `operator`, `viewer`, or `agent:FOLDER` for agents' keys
+    /// of the folder and of those below it. Repeat the flag for more names or roles. A client whose
+    /// certificate no flag names may use any key.
     #[arg(
         long = "client-role",
         help_heading = "TLS",

@@ -168,9 +168,9 @@ pub(crate) fn set(
     Ok(settings)
 }
 
-/// Makes the clean-up of some of the tenant's conversations due, those that were inactive for
-/// longest first. A clean-up goes by the settings that it finds. If there are more conversations,
-/// another commit goes on.
+/// Schedules the clean-up of some of the tenant's conversations for now, beginning with those that
+/// were inactive for longest. A clean-up goes by the settings that are stored when it runs. If
+/// conversations remain, another commit continues with them.
 pub(crate) fn apply(tx: &mut Tx<'_>, root: &str) -> Decision<()> {
     let item = Due::Folder(root.to_owned());
     let settings = tx.get::<FolderSettings>(root)?;

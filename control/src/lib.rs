@@ -68,6 +68,10 @@ use arizuko_proto::{
     tls::Acceptor,
 };
 use client_roles::ClientRole;
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, LocalBoxFuture},
+};
 use ledger::Error;
 use listener::Listener;
 use readiness::Readiness;
@@ -124,7 +128,12 @@ impl Server {
     /// # Errors
     /// When the store refuses a command, belongs to another deployment, has a newer schema or is
     /// used by an older arizuko, or when no key works for operators or for gateways.
-    pub async fn open(self) -> anyhow::Result<OpenServer> {
+    pub fn open(self) -> LocalBoxFuture<'static, anyhow::Result<OpenServer>> {
+        // Boxed, so that it is compiled here once and not in each program.
+        self.open_store().boxed_local()
+    }
+
+    async fn open_store(self) -> anyhow::Result<OpenServer> {
         let Self { options, tls, metrics, readiness } = self;
         let (grace, client_roles) = (options.grace, options.client_roles.clone().into());
         let control = control::Control::open(options, metrics, &readiness.waiting).await?;
@@ -160,7 +169,15 @@ impl OpenServer {
     /// # Errors
     /// When the task that takes due items or the one that sends events ends, when a newer arizuko
     /// has upgraded the store, when the store was emptied, or when it can't be closed.
-    pub async fn serve(
+    pub fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> BoxFuture<'static, anyhow::Result<()>> {
+        self.serve_until(listener, shutdown).boxed()
+    }
+
+    async fn serve_until(
         self,
         listener: TcpListener,
         shutdown: CancellationToken,

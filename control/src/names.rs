@@ -93,8 +93,8 @@ pub(crate) fn session(id: &SessionId) -> String {
     format!("session:{id}")
 }
 
-/// Names a [`Token`](crate::token::Token), which lives until it ends, and after that for 30 days or
-/// as long as its conversations, whichever is longer.
+/// Names a [`Token`](crate::token::Token). Once the token has ended, its record is kept for 30 days,
+/// or for as long as its conversations if that is longer.
 pub(crate) fn token(id: &TokenId) -> String {
     format!("token:{id}")
 }
@@ -380,8 +380,8 @@ pub(crate) fn session_topic(id: &SessionId) -> String {
     format!("session:{id}")
 }
 
-/// Names the topic of a token's end and pauses. Published by `token/revocation.rs` and
-/// `token/edit.rs`.
+/// Names the topic on which `token/revocation.rs` and `token/edit.rs` tell that a token has ended or
+/// is paused.
 pub(crate) fn token_topic(id: &TokenId) -> String {
     format!("token:{id}")
 }

@@ -75,7 +75,7 @@ impl Language {
         self.words.page.get(name).map_or("", String::as_str)
     }
 
-    /// Returns words of the page's script.
+    /// Returns the text of this name that the page's JavaScript shows; empty if there is none.
     pub(crate) fn scripts(&'static self, name: &str) -> &'static str {
         self.words.script[name].as_str().unwrap_or_default()
     }

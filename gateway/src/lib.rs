@@ -55,6 +55,7 @@ use arizuko_proto::{
     telemetry::metrics::{Probe, Registry},
     tls::{Acceptor, ClientChecks},
 };
+use futures_util::{FutureExt as _, future::BoxFuture};
 use gateway::Gateway;
 use listener::Listener;
 use std::{sync::Arc, time::Duration};
@@ -96,14 +97,23 @@ impl Server {
     }
 
     /// Waits until a control can serve. Without one, this gateway can't serve.
-    pub fn until_ready(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub fn until_ready(&self) -> BoxFuture<'static, ()> {
         let control = self.gateway.control.clone();
-        async move { control.until_ready().await }
+        // Boxed, so that it is compiled here once and not in each program.
+        async move { control.until_ready().await }.boxed()
     }
 
     /// Serves until `shutdown`, then ends the streams and waits for open requests, at most for the
     /// grace period.
-    pub async fn serve(
+    pub fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> BoxFuture<'static, anyhow::Result<()>> {
+        self.serve_until(listener, shutdown).boxed()
+    }
+
+    async fn serve_until(
         mut self,
         listener: TcpListener,
         shutdown: CancellationToken,

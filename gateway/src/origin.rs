@@ -38,7 +38,7 @@ pub(crate) async fn check_origin(
         // couldn't read that.
         _ if is_preflight => preflight(),
         Ok(_) => next.run(request).await,
-        // An EventSource gives up on any other answer.
+        // An EventSource would give up on an error, and comes back after a stream that ends.
         Err(problem) if problem.is_outage() && route.as_str().ends_with("/sse") => {
             events::come_back_later()
         }

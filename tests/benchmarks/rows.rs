@@ -148,7 +148,8 @@ async fn page(plan: Plan, report: &mut Report) {
     report.add("page: CPU ÷ bare page of the same size", AtMost(4.0), rounds, last);
 }
 
-/// Open event streams of one link, in which nothing happens until the link is revoked.
+/// Measures the memory of idle event streams of one link, and how soon they end once the link is
+/// revoked.
 async fn streams(plan: Plan, report: &mut Report) {
     let (mut sizes, mut ends, mut last) = (Vec::new(), Vec::new(), String::new());
     for _ in 0..plan.rounds.min(3) {

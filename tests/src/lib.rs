@@ -39,7 +39,7 @@ pub use macro_rules_attribute::apply;
 pub use stack::{BOTH, Instance, Kind, Part, Stack};
 
 use serde_json::Value;
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, pin::Pin, time::Duration};
 use tokio::{
     runtime,
     time::{sleep, timeout},
@@ -107,13 +107,16 @@ pub fn run_for<T: Fixture, F: Future<Output = ()>>(
     kind: Kind,
     test: impl FnOnce(T) -> F,
 ) {
+    block_on(limit, Box::pin(async { test(T::of(kind).await).await }));
+}
+
+/// Knows nothing of the test's type, so that the runtime is compiled once and not for each test.
+fn block_on(limit: Duration, test: Pin<Box<dyn Future<Output = ()> + '_>>) {
     binaries::build();
     // An error means that another test has installed the provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("the system has a few file descriptors");
-    runtime.block_on(async {
-        let ended = timeout(limit, async { test(T::of(kind).await).await }).await;
-        assert!(ended.is_ok(), "the test was not over after {limit:?}");
-    });
+    let ended = runtime.block_on(async { timeout(limit, test).await });
+    assert!(ended.is_ok(), "the test was not over after {limit:?}");
 }

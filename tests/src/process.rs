@@ -130,7 +130,7 @@ impl Process {
         sent.unwrap_or_else(|error| panic!("{signal} to {}: {error}", self.name));
     }
 
-    /// Limits the size of the files that the process writes, as a full disk does. `None` lifts the
+    /// Limits the size of the files that the process writes, as on a full disk. `None` lifts the
     /// limit.
     pub fn limit_files(&self, bytes: Option<u64>) {
         let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());

@@ -73,7 +73,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     args.place.serve(&name, args.concurrency, history, Metrics::new(), run).await
 }
 
-/// Reads an exit code and the folder that continues after it, such as `75=acme/people`.
+/// Reads an exit code and the folder to which it hands the turn off, such as `75=acme/people`.
 fn successor(text: &str) -> Result<Successor, String> {
     let (code, to) = text
         .split_once('=')

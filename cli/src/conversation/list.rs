@@ -145,8 +145,8 @@ pub(crate) async fn pages(
     }
 }
 
-/// Prints a list with `show`, or says that it is empty. If there is a `next` page, prints the
-/// command that lists it.
+/// Prints a list with `show`, or `nothing` if it is empty. If there is another page, prints the
+/// command that lists it, which `next` makes from the page's token.
 pub(crate) fn print(
     listed: ListConversationsResponse,
     nothing: &str,

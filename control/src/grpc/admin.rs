@@ -123,7 +123,8 @@ impl Service {
         Ok(sessions)
     }
 
-    /// Returns the status of each folder that has a session or a waiting turn.
+    /// Returns the status of the folders that have a session or a waiting turn, at most
+    /// [`FOLDERS`]. Those where turns wait and nobody is attached come first.
     async fn folders(&self, sessions: &[v1::AgentSession]) -> Result<Vec<v1::FolderStatus>, Error> {
         let mut folders = BTreeMap::<String, v1::FolderStatus>::new();
         for session in sessions {

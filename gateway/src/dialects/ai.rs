@@ -41,7 +41,7 @@ struct Chat {
     /// The chat's id: the id of a conversation to go on in, or any other that the client made up.
     #[serde(default)]
     id: String,
-    /// The last one is the user's, and is sent.
+    /// The last one must be the user's: its text goes to the agent.
     messages: Vec<Message>,
     /// `regenerate-message` asks for a reply to be made anew.
     #[serde(default)]

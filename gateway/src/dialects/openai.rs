@@ -143,7 +143,7 @@ impl CompletionRequest {
     }
 }
 
-/// Refuses tools, unless there are none.
+/// Refuses a request that lists tools. An empty list is accepted.
 pub(super) fn refuse_tools(tools: Option<&Vec<Value>>) -> Result<(), Problem> {
     match tools {
         Some(tools) if !tools.is_empty() => Err(Problem::invalid(

@@ -21,7 +21,7 @@ const tellSite = (message) => site?.postMessage(message);
 /** Tells the site whether there is a conversation. If the page can't keep the id, the site gets it and keeps it. */
 const tellConversation = (id) => tellSite({ type: "conversation", any: Boolean(id), id: keeps ? null : id });
 
-/** Counts the messages that came while the tab was hidden, for its title, and while the site's bubble was closed, for the site. */
+/** Counts two kinds of unread messages: those that came while the tab was hidden, for its title, and those that came while the site's bubble was closed, for the site. */
 function countUnread() {
   if (!thread || thread.opening) return;
   const finished = thread.turns.flatMap((turn) => [...turn.replies].filter(([, reply]) => reply.finished).map(([id]) => id));

@@ -72,7 +72,7 @@ export type Frame =
   | Numbered<"rated", { turn_id: string; rating: Rating | null }>
   /** The cursor is no longer valid: drop all frames, a replay from the start follows. */
   | { event: "reset"; id: ""; data: { reason: string } }
-  /** The link is paused. The iteration goes on by itself if it is resumed in time, and otherwise throws `LINK_PAUSED`. */
+  /** The link is paused. If the link is resumed in time, the iteration goes on by itself; otherwise it throws `LINK_PAUSED`. */
   | { event: "paused"; id?: undefined; data: Record<string, never> };
 
 export interface Config {

@@ -65,9 +65,9 @@ where
         .with_filter(filter_fn(is_exported))
 }
 
-/// Makes `span` an exported span of the trace of `traceparent`, or of a new trace if that is empty.
-/// The span must have the empty fields `otel.kind`, `otel.name` and `trace`. `trace` is for the
-/// log: where nothing is exported, it is set to the trace of `traceparent`, if there is one.
+/// Exports `span` as part of the trace that `traceparent` names, or of a new one if that is empty.
+/// The span must have the empty fields `otel.kind`, `otel.name` and `trace`. `trace`, for the log,
+/// is set to the trace's id; where nothing is exported, to the id in `traceparent`, if there is one.
 pub fn follow(span: &Span, kind: &'static str, name: impl fmt::Display, traceparent: &str) {
     let parent = TraceContextPropagator::new().extract(&Carrier(traceparent));
     let mut followed = parent.span().span_context().clone();

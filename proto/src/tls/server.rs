@@ -90,7 +90,7 @@ struct Loaded {
     /// The files' state when they were last read, with or without success.
     state: Vec<Option<FileState>>,
     config: Arc<ServerConfig>,
-    /// When the certificate ends; `None` if it doesn't say so in a form that is understood.
+    /// When the certificate expires; `None` if its expiry date can't be read.
     end: Option<SystemTime>,
 }
 

@@ -60,7 +60,7 @@ impl Machine {
         command
     }
 
-    /// Runs a script in one of the machine's folders, until its first failure.
+    /// Runs a script in one of the machine's folders. Panics if one of its commands fails.
     pub(super) async fn shell(&self, folder: &str, script: &str) -> Outcome {
         let script = format!("cd {folder}\n{script}");
         run(self.command("/bin/sh").args(["-e", "-c", &script]), "").await.expect(0)

@@ -140,7 +140,7 @@ async fn bodies_that_grow_when_they_are_decoded(kind: Kind) {
     };
     let wave = async |scene: &Scene| {
         let bombs = join_all((0..30).map(|_| post(scene, ATTACKER, &bomb)));
-        // Bombs of one address don't keep another address from a decoder.
+        // Bombs from one address don't occupy all decoders: another address still gets one.
         let (bombs, other) = tokio::join!(bombs, post(scene, "203.0.113.8", &small));
         other.expect(202);
         let mut were_many = false;

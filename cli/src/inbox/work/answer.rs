@@ -11,7 +11,8 @@ use crate::{
 use arizuko_proto::v1::{ErrorReason, SendMessageRequest};
 
 impl Work<'_, '_> {
-    /// Answers the open turn, or sends a message if there is none.
+    /// Answers the turn that the person holds in the open conversation. If they hold none, sends
+    /// the text as a message of its own.
     pub(super) async fn say(&mut self, text: &str) -> anyhow::Result<String> {
         let none = "Nothing is open: /list shows what waits, /open N takes it up.";
         let Opened { conversation, place, .. } = match self.answered(none) {

@@ -26,7 +26,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tracing::Instrument as _;
 
-/// How many frames one response has, at most. One response waits for the reader.
+/// How many frames one response has, at most. Only one response at a time waits for a slow reader.
 const PAGE: u32 = 32;
 
 pub(super) type Responses = ReceiverStream<Result<Response, Status>>;

@@ -45,7 +45,7 @@ pub(super) enum Searched {
     NotYet(u64),
 }
 
-/// The search of one page.
+/// A search, while one page of the list is filled.
 pub(super) struct Search<'a> {
     partition: Partition,
     words: &'a [String],

@@ -35,8 +35,8 @@ pub(super) async fn meanwhile<'a, T>(
 }
 
 impl Likely<'_> {
-    /// Whether an agent of the folder is attached. Asks again if another folder seemed more
-    /// likely.
+    /// Whether an agent of the folder is attached. Asks the store only if this isn't the folder that
+    /// was looked up early.
     pub(super) async fn is_attached_to(&self, folder: &FolderName) -> bool {
         match &self.folder {
             Some(likely) if likely == folder => self.attached,
