@@ -13,6 +13,8 @@ export const IS_FIREFOX = path.basename(PROGRAM).startsWith("firefox");
 const CHROMIUM_ARGS = [
   "--no-sandbox",
   "--disable-gpu",
+  // One process less: a tenth of the processor's time.
+  "--in-process-gpu",
   "--disable-quic",
   "--no-first-run",
   "--disable-background-networking",
