@@ -44,8 +44,7 @@ pub(crate) struct Control {
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) partitions: Partition,
-    /// The number of partitions and the deployment that the store's layout must name while control
-    /// runs.
+    /// The number of partitions and the deployment that the store's layout must name.
     pub(crate) expected: Expected,
     pub(crate) public_url: String,
     /// Seals the secrets of webhooks' senders, the keys that check visitors' JWTs, and the secrets
@@ -165,8 +164,7 @@ impl Control {
         self.public_url.replace("{root}", root)
     }
 
-    /// Seals the secrets with which the signatures of a webhook's deliveries, or of visitors' JWTs,
-    /// are checked.
+    /// Seals the secrets with which signatures of deliveries, or of visitors' JWTs, are checked.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] if the operator has set no key that seals.
@@ -396,8 +394,7 @@ fn cause(error: Error) -> anyhow::Error {
 async fn require_key(ledger: &Ledger, role: &Role, variable: &str) -> anyhow::Result<()> {
     anyhow::ensure!(
         ledger.view(0, |tx| key::has_live(tx, role, None)).await.map_err(cause)?,
-        "no key in the store works in place of {variable}: set that to a new key of at least 32 \
-         random characters"
+        "no key of this role works: set {variable} to a new one, at least 32 random characters"
     );
     Ok(())
 }

@@ -152,7 +152,7 @@ async fn secrets_come_from_files_that_are_private() {
     let embedded = [&files[..], &["--data-dir", &data]].concat();
     let mut unit = program("arizuko-control", at);
     unit.env("CREDENTIALS_DIRECTORY", at).args(&embedded);
-    says(run(&mut unit, "").await, "works in place of ARIZUKO_OPERATOR_KEY: set that");
+    says(run(&mut unit, "").await, "set ARIZUKO_OPERATOR_KEY");
     says(control(at, ["", ""], &embedded).await, "is empty");
 }
 
