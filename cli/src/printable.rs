@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Returns a line as a terminal may show it. Names and messages come from others, whose characters
-/// could control the terminal, hide text or make a text read as another.
+/// Returns a line without the characters that could control the terminal, hide text or make a text
+/// look like another: names and messages come from strangers.
 pub(crate) fn printable(line: &str) -> Cow<'_, str> {
     clean(line, shown)
 }

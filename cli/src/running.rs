@@ -1,5 +1,5 @@
-//! `running.json` in the user's directories, by which other commands find a running `up`: it has
-//! the addresses, and the name of the file with the operator's key. `up` locks `running.json` while
+//! `running.json` in the user's directories. By it other commands find a running `up`: it has the
+//! addresses, and the name of the file with the operator's key. `up` locks `running.json` while
 //! it runs, so that a stale one is recognised however the process ended.
 
 use crate::directories;

@@ -213,7 +213,7 @@ impl Page {
         Ok(())
     }
 
-    /// Returns how many bytes the page takes in a turn.
+    /// Returns the size of the page in a turn, in bytes.
     pub(crate) fn size(&self) -> usize {
         let Self { url, title, language, data } = self;
         let data = data.iter().map(|(name, value)| name.len() + value.len());

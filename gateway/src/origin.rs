@@ -38,7 +38,7 @@ pub(crate) async fn check_origin(
         // couldn't read that.
         _ if is_preflight => preflight(),
         Ok(_) => next.run(request).await,
-        // An EventSource would give up on an error, and comes back after a stream that ends.
+        // After an error status an EventSource gives up; after a stream that ends it comes back.
         Err(problem) if problem.is_outage() && route.as_str().ends_with("/sse") => {
             events::come_back_later()
         }

@@ -1,5 +1,6 @@
-//! Renders messages, long ones on threads of their own and only some at a time, so that they don't
-//! hold up other requests. Keeps what was rendered, because many readers ask for the same messages.
+//! Renders messages. Long ones are rendered on threads of their own, only some at a time, so that
+//! they don't hold up other requests. The results are kept, because many readers ask for the same
+//! messages.
 
 use crate::markdown;
 use arizuko_proto::v1::{Author, ConversationTurn};

@@ -172,8 +172,8 @@ test("the page carries on without its style, with JavaScript and without", async
   const { url } = await echoLink(t);
   for (const javaScriptEnabled of [true, false]) {
     const visitor = await visit(t, "about:blank", { javaScriptEnabled });
-    // The style is missing, as when a server of another version is asked for it. The page contains its style only while
-    // it has no messages.
+    // The style sheet is missing, as when another version's server is asked for it. Only a page without messages contains
+    // the style itself.
     await visitor.page.route(/\/assets\/.*\.css$/, (route) => route.fulfill({ status: 404 }));
     await visitor.page.goto(url);
     for (const text of ["tea", "cake"]) {

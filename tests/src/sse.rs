@@ -1,4 +1,4 @@
-//! A reader of event streams. It keeps the raw text, so that tests can compare what readers got.
+//! A reader of event streams. It keeps the raw text, so that tests can compare what two readers got.
 
 use crate::{http::Visitor, within};
 use bytes::Bytes;

@@ -11,7 +11,7 @@ pub(super) enum Stripper {
     Escape,
     /// In a control sequence, `ESC [ … final`.
     Control,
-    /// In a string, such as a title or a link. BEL, U+009C, CAN, SUB or any ESC ends it.
+    /// In a string, such as a title or a link, until BEL, U+009C, CAN, SUB or any ESC.
     String,
     /// After ESC in a string.
     StringEscape,

@@ -3,7 +3,7 @@
 
 use arizuko_proto::v1::{Header, HttpResponse};
 
-/// How many bytes of output are kept, at most. Control takes far fewer by default.
+/// How many bytes of output are kept, at most. By default, control takes much shorter responses.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
 /// Parses a response.

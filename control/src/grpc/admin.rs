@@ -155,7 +155,7 @@ impl Service {
         Ok(folders)
     }
 
-    /// Returns how many messages were dropped for each JID.
+    /// Returns for each JID how many of its messages were dropped.
     async fn dropped(&self) -> Result<Vec<v1::DroppedMessages>, Error> {
         let mut dropped = Vec::new();
         for (partition, jids) in self.control.gathered(&names::dropped_jids()).await? {

@@ -14,7 +14,7 @@ use arizuko_proto::v1;
 use std::collections::BTreeMap;
 use tonic::{Request, Response, Status};
 
-/// How many events one commit replays, and how many one call may name, at most.
+/// How many events one commit replays, at most. One call may name as many.
 const REPLAYED_AT_ONCE: usize = 100;
 
 #[tonic::async_trait]

@@ -217,8 +217,8 @@ async fn agents_without_hello(kind: Kind) {
     scene.withstands(wave).await;
 }
 
-/// Begins to watch control's health, a call that needs no key and has no end. Then neither reads
-/// nor sends anything.
+/// Calls control's health service to watch it, which needs no key and has no end. After that, reads
+/// and sends nothing.
 async fn watch(control: &str) -> TcpStream {
     let mut stream = dial(control, "127.0.0.7").await;
     let word =

@@ -1,6 +1,6 @@
 //! Makes the messages of a chat completion from a turn: first messages of the system, then messages
 //! of the visitor and the agent in alternation, since the templates of many models allow no other
-//! order. Observed messages of webhooks are a system message of their own, never part of a
+//! order. Observed messages of webhooks go into a separate system message, never into a
 //! visitor's message, since visitors can ask the model to repeat their own messages.
 
 use crate::attach::Turn;

@@ -86,8 +86,8 @@ fn hmac(scheme: HmacScheme) -> v1::HmacScheme {
 /// Parses a webhook's options. Returns its sender's secrets beside them, not yet sealed.
 ///
 /// # Errors
-/// [`Refusal::Invalid`] if a scheme is missing or unknown, the field of a filter is missing, a
-/// duration is negative, `dedupe_body` is false, or the sender can't have such secrets.
+/// [`Refusal::Invalid`] if a scheme is missing or unknown, if a filter has no field, if a duration
+/// is negative, if `dedupe_body` is false, or if the sender can't have such secrets.
 pub(in crate::grpc) fn parse_options(
     options: v1::HookOptions,
 ) -> Result<(HookOptions, Vec<String>), Refusal> {

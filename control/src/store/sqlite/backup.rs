@@ -17,8 +17,8 @@ pub fn backup(folder: &Path, file: &Path) -> anyhow::Result<()> {
     ensure!(store.exists(), "there is no embedded store in {}", folder.display());
     ensure!(!file.exists(), "{} is there already", file.display());
     let partial = beside(file, ".partial");
-    // SQLite writes only into an empty file, which keeps its permissions. The file that an
-    // interrupted backup has left is not empty.
+    // SQLite writes only into an empty file, and leaves its permissions. An interrupted backup may
+    // have left a file that is not empty.
     let _ = fs::remove_file(&partial);
     let copy = private(&partial).with_context(|| format!("cannot write {}", partial.display()))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
