@@ -186,6 +186,23 @@ async fn quiet_leaves_out_notes_and_keeps_errors(stack: Stack) {
 }
 
 #[apply(embedded)]
+async fn a_closed_standard_output_is_an_error(stack: Stack) {
+    let arizuko = stack.program("arizuko");
+    let arizuko = arizuko.as_std().get_args().last().expect("the program");
+    let shell = async |line: &str| {
+        let mut shell = command("sh");
+        shell.envs(operators(&stack)).args(["-c", line]).arg(arizuko);
+        run(&mut shell, "").await
+    };
+    for line in ["\"$0\" status >&-", "\"$0\" --help >&-", "\"$0\" token list --json >&-"] {
+        let failed = shell(line).await.expect(1);
+        assert!(failed.err.contains("cannot write to standard output: Bad file"), "{failed:?}");
+    }
+    shell("\"$0\" status > /dev/null").await.expect(0);
+    shell("\"$0\" status <> /dev/null >&0").await.expect(0);
+}
+
+#[apply(embedded)]
 async fn at_a_terminal_tables_have_ages(stack: Stack) {
     stack.arizuko(&["key", "create", "acme", "--expires", "90d"]).await.expect(0);
     let arizuko = stack.program("arizuko");
