@@ -61,6 +61,10 @@ impl Proxy {
         let (numbers, counted) = (next.clone(), round_trips.clone());
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                // As Redis does: small messages are sent at once.
+                if client.set_nodelay(true).is_err() {
+                    continue;
+                }
                 let number = numbers.fetch_add(1, Relaxed);
                 let passage = Passage {
                     number,
@@ -76,7 +80,11 @@ impl Proxy {
                     }
                     Target::Address(address) => {
                         let server = TcpStream::connect(address.clone());
-                        tokio::spawn(async move { passage.open(client, server.await.ok()).await });
+                        tokio::spawn(async move {
+                            let server = server.await.ok();
+                            let server = server.filter(|server| server.set_nodelay(true).is_ok());
+                            passage.open(client, server).await;
+                        });
                     }
                 }
             }

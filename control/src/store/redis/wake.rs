@@ -15,6 +15,7 @@ use crate::store::{
     channels::{Channels, Subscription},
 };
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::FuturesOrdered};
 use redis::{ErrorKind, Pipeline, PushInfo, PushKind, RedisResult, Value, from_redis_value};
 use std::{
     collections::HashMap,
@@ -38,6 +39,8 @@ const AT_ONCE: usize = 1_000;
 /// How many messages are delivered before watchers get a turn to take theirs: fewer than may wait
 /// for one watcher, since a watcher that falls behind reads the store.
 const BETWEEN_YIELDS: usize = 8;
+/// How many batches of messages may wait for replicas, at most.
+const UNCOVERED: usize = 16;
 /// How many messages may wait to be delivered. More are dropped, and the connection is replaced, so
 /// that all watchers read the store.
 const MOST_WAITING: usize = 10_000;
@@ -280,6 +283,8 @@ impl Wakes {
     }
 
     /// Delivers what a server publishes. `is_full` says that something was dropped.
+    ///
+    /// Doesn't wait until replicas have one batch before it takes the next.
     async fn deliver(
         &self,
         server: &Server,
@@ -287,35 +292,55 @@ impl Wakes {
         mut pushes: mpsc::Receiver<PushInfo>,
         is_full: &AtomicBool,
     ) {
-        let mut batch = Vec::new();
+        // A voucher covers only messages that come after it.
+        let (mut voucher, mut uncovered) = (self.voucher(server).await, FuturesOrdered::new());
         loop {
-            // A voucher covers only messages that come after it.
-            let voucher = self.voucher(server).await;
-            if pushes.recv_many(&mut batch, AT_ONCE).await == 0 {
-                return;
-            }
-            // SUNSUBSCRIBE comes unasked if the server gives a channel's slot to another server.
-            let is_sound = batch.iter().all(|push| push.kind != PushKind::SUnsubscribe);
-            batch.retain(|push| push.kind == PushKind::SMessage);
-            let is_covered = is_covered(voucher, &batch).await;
-            if is_covered {
-                for (index, push) in batch.drain(..).enumerate() {
-                    if index % BETWEEN_YIELDS == BETWEEN_YIELDS - 1 {
-                        yield_now().await;
+            let mut batch = Vec::new();
+            let is_sound = tokio::select! {
+                biased;
+                Some(covered) = uncovered.next() => match covered {
+                    Some(batch) => {
+                        self.publish_all(batch).await;
+                        true
                     }
-                    self.publish(push);
+                    None => {
+                        // The messages that came meanwhile aren't covered, either.
+                        uncovered.clear();
+                        while pushes.try_recv().is_ok() {}
+                        voucher = self.voucher(server).await;
+                        false
+                    }
+                },
+                count = pushes.recv_many(&mut batch, AT_ONCE), if uncovered.len() < UNCOVERED => {
+                    if count == 0 {
+                        return;
+                    }
+                    let all = batch.len();
+                    batch.retain(|push| push.kind != PushKind::SUnsubscribe);
+                    // SUNSUBSCRIBE comes unasked if the server gives a channel's slot to another
+                    // server.
+                    let is_sound = batch.len() == all;
+                    batch.retain(|push| push.kind == PushKind::SMessage);
+                    uncovered.push_back(covered(voucher, batch));
+                    voucher = self.voucher(server).await;
+                    is_sound
                 }
-            } else {
-                // The messages that came meanwhile aren't covered, either.
-                while pushes.try_recv().is_ok() {}
-            }
-            batch.clear();
+            };
             // Replaces the connection. Then a gap makes every watcher read the store.
-            if (is_full.swap(false, Relaxed) || !is_sound || !is_covered)
+            if (is_full.swap(false, Relaxed) || !is_sound)
                 && let Some(open) = connection.open_now()
             {
                 open.lost.cancel();
             }
+        }
+    }
+
+    async fn publish_all(&self, batch: Vec<PushInfo>) {
+        for (index, push) in batch.into_iter().enumerate() {
+            if index % BETWEEN_YIELDS == BETWEEN_YIELDS - 1 {
+                yield_now().await;
+            }
+            self.publish(push);
         }
     }
 
@@ -342,12 +367,13 @@ impl Wakes {
     }
 }
 
-/// Whether replicas have what was published, or need not have it. One round covers all of it.
-async fn is_covered(voucher: Option<Voucher>, published: &[PushInfo]) -> bool {
-    match (voucher, published.iter().find_map(partition_of)) {
-        (Some(voucher), Some(partition)) => voucher.cover(partition).await.is_ok(),
-        _ => true,
+/// Returns the messages once replicas have them, if replicas must; `None` if they may lack some.
+/// One round covers all of them.
+async fn covered(voucher: Option<Voucher>, published: Vec<PushInfo>) -> Option<Vec<PushInfo>> {
+    if let (Some(voucher), Some(partition)) = (voucher, published.iter().find_map(partition_of)) {
+        voucher.cover(partition).await.ok()?;
     }
+    Some(published)
 }
 
 /// Returns the partition of a channel: it is in braces in the channel's name.
