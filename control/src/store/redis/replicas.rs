@@ -4,7 +4,8 @@
 //! WAIT covers what its own connection wrote. Replication is in order, so one small write and one
 //! WAIT on a separate connection cover all earlier commits of all connections. That connection must
 //! have been open before the commit and must stay open: after a failover, a new one leads to
-//! another server, even if the address is the same.
+//! another server, even if the address is the same. There are several, so that whoever comes during
+//! one round needn't wait for its end.
 
 use super::{
     connection::{Connection, RESPONSE_TIMEOUT},
@@ -13,13 +14,17 @@ use super::{
 use crate::store::{Partition, StoreError};
 use redis::{RedisError, RedisResult, cmd};
 use std::{
+    array,
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::Instant,
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many callers may wait for a server's next round. More wait for room.
 const MOST_WAITING: usize = 1_000;
+
+/// How many rounds run on a server side by side, each over a connection of its own.
+const ROUNDS: usize = 3;
 
 /// The rounds, of one write and one WAIT each, on all servers.
 pub(super) struct Replicas {
@@ -43,36 +51,46 @@ pub(super) struct Replicas {
 /// The rounds on one server.
 #[derive(Clone)]
 struct Rounds {
-    connection: Connection,
+    connections: [Connection; ROUNDS],
     /// The callers that wait for the next round.
     queue: mpsc::Sender<Asked>,
+}
+
+/// What the connections of one server share.
+struct Turns {
+    /// Whoever holds it begins the next round.
+    asked: tokio::sync::Mutex<mpsc::Receiver<Asked>>,
+    /// How many milliseconds to hold it: a fraction of a round, so that rounds begin at even
+    /// distances. If all began with the first callers, those who come a little later would have to
+    /// wait for a whole round.
+    pause: AtomicU64,
 }
 
 /// Made before a commit, a read or a message. [`cover`](Self::cover) then waits until the replicas
 /// have what was committed, read or published.
 pub(super) struct Voucher {
     rounds: Rounds,
-    /// Cancelled once the connection that sends WAIT is lost: a new one may lead to another
-    /// primary.
-    lost: CancellationToken,
+    /// Each is cancelled once that connection is lost: a new one may lead to another primary.
+    lost: Vec<CancellationToken>,
 }
 
-/// A caller that waits for the next round: a partition of the server, and where to answer.
-type Asked = (Partition, oneshot::Sender<Result<(), String>>);
+/// A caller that waits for the next round: a partition of the server, and where to answer. The
+/// answer is the index of the connection of the round.
+type Asked = (Partition, oneshot::Sender<Result<usize, String>>);
 
 impl Voucher {
     /// Waits until enough replicas have everything that the server has now. Fails if the connection
-    /// of [`Replicas::ready`] was lost meanwhile.
+    /// of the round was lost since [`Replicas::ready`].
     pub(super) async fn cover(self, partition: Partition) -> Result<(), StoreError> {
         let unknown = |why: String| StoreError::Unknown(format!("replicas: {why}"));
         let (answer, covered) = oneshot::channel();
         // This can't fail: the task runs for as long as there is a sender.
         let _ = self.rounds.queue.send((partition, answer)).await;
         let covered = covered.await;
-        covered
+        let connection = covered
             .unwrap_or_else(|_| Err("the check of the replicas ended".to_owned()))
             .map_err(unknown)?;
-        if self.lost.is_cancelled() {
+        if self.lost.get(connection).is_none_or(CancellationToken::is_cancelled) {
             return Err(unknown("their primary may be another one by now".to_owned()));
         }
         Ok(())
@@ -84,13 +102,16 @@ impl Replicas {
         Arc::new(Self { servers, prefix, needed, rounds: Mutex::default() })
     }
 
-    /// Waits for the connection that can vouch for what `server` takes or answers from now on.
+    /// Waits for the connections that can vouch for what `server` takes or answers from now on.
     ///
     /// # Errors
     /// The server cannot be reached.
     pub(super) async fn ready(self: &Arc<Self>, server: &Server) -> RedisResult<Voucher> {
         let rounds = self.rounds_of(server);
-        let lost = rounds.connection.open_by(Instant::now() + RESPONSE_TIMEOUT).await?.lost;
+        let (deadline, mut lost) = (Instant::now() + RESPONSE_TIMEOUT, Vec::with_capacity(ROUNDS));
+        for connection in &rounds.connections {
+            lost.push(connection.open_by(deadline).await?.lost);
+        }
         Ok(Voucher { rounds, lost })
     }
 
@@ -113,29 +134,47 @@ impl Replicas {
     }
 
     fn start(self: &Arc<Self>, server: &Server) -> Rounds {
-        let (queue, mut asked) = mpsc::channel::<Asked>(MOST_WAITING);
-        let (replicas, kept) = (self.clone(), server.connect(None));
-        let mut connection = kept.clone();
-        tokio::spawn(async move {
-            while let Some((partition, answer)) = asked.recv().await {
-                let mut answers = vec![answer];
-                // One round covers everything that is committed by now.
-                while let Ok((_, answer)) = asked.try_recv() {
-                    answers.push(answer);
-                }
-                let round = replicas.round(&mut connection, partition).await;
-                if round.is_err() {
-                    // The server may no longer be a primary.
-                    replicas.servers.suspect();
-                }
-                let round = round.map_err(|error| error.to_string());
-                for answer in answers {
-                    // The caller may have given up.
-                    let _ = answer.send(round.clone());
-                }
+        let (queue, asked) = mpsc::channel::<Asked>(MOST_WAITING);
+        let connections: [Connection; ROUNDS] = array::from_fn(|_| server.connect(None));
+        let turns = Arc::new(Turns { asked: asked.into(), pause: AtomicU64::new(0) });
+        for (index, connection) in connections.iter().cloned().enumerate() {
+            tokio::spawn(self.clone().run(turns.clone(), index, connection));
+        }
+        Rounds { connections, queue }
+    }
+
+    /// Runs one round after the other over one connection, in turn with the other connections.
+    async fn run(self: Arc<Self>, turns: Arc<Turns>, index: usize, mut connection: Connection) {
+        loop {
+            let mut turn = turns.asked.lock().await;
+            let Some((partition, answer)) = turn.recv().await else { return };
+            let mut answers = vec![answer];
+            // One round covers everything that is committed by now.
+            while let Ok((_, answer)) = turn.try_recv() {
+                answers.push(answer);
             }
-        });
-        Rounds { connection: kept, queue }
+            let (begun, pause) = (Instant::now(), turns.pause.load(Relaxed));
+            let pausing = async {
+                if pause > 0 {
+                    sleep(Duration::from_millis(pause)).await;
+                }
+                drop(turn);
+            };
+            let (round, ()) = tokio::join!(self.round(&mut connection, partition), pausing);
+            match &round {
+                Ok(()) => {
+                    let pause = begun.elapsed().as_millis() as u64 / ROUNDS as u64;
+                    turns.pause.store(pause, Relaxed);
+                }
+                // The server may no longer be a primary.
+                Err(_) => self.servers.suspect(),
+            }
+            let round = round.map(|()| index).map_err(|error| error.to_string());
+            for answer in answers {
+                // The caller may have given up.
+                let _ = answer.send(round.clone());
+            }
+        }
     }
 
     async fn round(&self, connection: &mut Connection, partition: Partition) -> RedisResult<()> {
