@@ -5,9 +5,10 @@ use crate::store::{Batch, Commit, Guard, Version, Write, channels::channel, fair
 use ::redis::{Arg, Cmd, RedisError, Value, from_redis_value};
 use std::collections::{HashMap, HashSet};
 
-/// The room that a call begins with, in arguments and in bytes: enough for a message.
+/// The room that a call begins with, in arguments, in bytes, and in keys: enough for a message.
 const ARGS: usize = 192;
 const ARGS_BYTES: usize = 4 << 10;
+const KEYS: usize = 28;
 
 /// A batch, encoded as one call of the script.
 pub(super) struct Call<'a> {
@@ -25,8 +26,8 @@ pub(super) struct Call<'a> {
 
 impl<'a> Call<'a> {
     pub(super) fn new(store: &'a Redis, batch: &'a Batch) -> Self {
-        let (names, indices, checked) = (Vec::new(), HashMap::new(), HashSet::new());
-        let args = Cmd::with_capacity(ARGS, ARGS_BYTES);
+        let (names, args) = (Vec::with_capacity(KEYS), Cmd::with_capacity(ARGS, ARGS_BYTES));
+        let (indices, checked) = (HashMap::with_capacity(KEYS), HashSet::with_capacity(KEYS));
         let mut call = Self { store, batch, names, indices, checked, args };
         call.args.arg(batch.now).arg(hexadecimal(batch.version));
         call.values();
