@@ -1,5 +1,5 @@
-//! Standard output that was closed before the program began, as in `arizuko … >&-`. What is written
-//! there is lost, so the command must fail. Rust opens `/dev/null` in place of a closed standard
+//! Standard output that was closed before the program began, as in `arizuko … >&-`. What is printed
+//! there is lost, so a command that prints must fail. Rust opens `/dev/null` in place of a closed standard
 //! output before `main`, so this is found out earlier.
 
 use nix::errno::Errno;
@@ -14,7 +14,10 @@ static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Has the system's loader call [`look`] before Rust's runtime starts.
 #[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "nothing else runs so early; it calls one function, which is safe")]
+#[expect(
+    unsafe_code,
+    reason = "no safe code runs before Rust's runtime; what is called is safe Rust"
+)]
 #[used]
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = look;

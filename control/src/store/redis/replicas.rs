@@ -4,8 +4,8 @@
 //! WAIT covers what its own connection wrote. Replication is in order, so one small write and one
 //! WAIT on a separate connection cover all earlier commits of all connections. That connection must
 //! have been open before the commit and must stay open: after a failover, a new one leads to
-//! another server, even if the address is the same. There are several, so that whoever comes during
-//! one round needn't wait for its end.
+//! another server, even if the address is the same. There are several, so that a round can begin
+//! before the one before it has ended.
 
 use super::{
     connection::{Connection, RESPONSE_TIMEOUT},
@@ -16,6 +16,7 @@ use redis::{RedisError, RedisResult, cmd};
 use std::{
     array,
     collections::HashMap,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -34,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many callers may wait for a server's next round. More wait for room.
 const MOST_WAITING: usize = 1_000;
+
+/// How long callers wait for a connection that is being replaced, if there is no other.
+const REPLACED_WITHIN: Duration = Duration::from_millis(500);
 
 /// How many rounds run on a server side by side, each over a connection of its own.
 const ROUNDS: usize = 3;
@@ -68,6 +72,7 @@ struct Turns {
 
 /// Made before a commit, a read or a message. [`cover`](Self::cover) then waits until the replicas
 /// have what was committed, read or published.
+#[derive(Clone)]
 pub(super) struct Voucher {
     rounds: Rounds,
     /// Each is cancelled once that connection is lost: a new one may lead to another primary.
@@ -80,11 +85,11 @@ type Asked = (Partition, oneshot::Sender<Result<usize, String>>);
 
 impl Voucher {
     /// Waits until enough replicas have everything that the server has now. Fails if the connection
-    /// of the round was lost since [`Replicas::ready`].
+    /// of the round was lost since the voucher was made.
     pub(super) async fn cover(self, partition: Partition) -> Result<(), StoreError> {
         let unknown = |why: String| StoreError::Unknown(format!("replicas: {why}"));
         let (answer, covered) = oneshot::channel();
-        // This can't fail: the task runs for as long as there is a sender.
+        // This can't fail: the tasks run for as long as there is a sender.
         let _ = self.rounds.queue.send((partition, answer)).await;
         let covered = covered.await;
         let connection = covered
@@ -146,6 +151,8 @@ impl Replicas {
     /// Runs one round after the other over one connection, in turn with the other connections.
     async fn run(self: Arc<Self>, turns: Arc<Turns>, index: usize, mut connection: Connection) {
         loop {
+            // A connection that is being replaced leaves the callers to the others.
+            let _ = connection.open_by(Instant::now() + REPLACED_WITHIN).await;
             let mut turn = turns.asked.lock().await;
             let Some((partition, answer)) = turn.recv().await else { return };
             let mut answers = vec![answer];
@@ -154,13 +161,22 @@ impl Replicas {
                 answers.push(answer);
             }
             let (begun, pause) = (Instant::now(), turns.pause.load(Relaxed));
+            let mut round = pin!(self.round(&mut connection, partition));
             let pausing = async {
                 if pause > 0 {
                     sleep(Duration::from_millis(pause)).await;
                 }
-                drop(turn);
             };
-            let (round, ()) = tokio::join!(self.round(&mut connection, partition), pausing);
+            let early = tokio::select! {
+                biased;
+                round = &mut round => Some(round),
+                () = pausing => None,
+            };
+            drop(turn);
+            let round = match early {
+                Some(round) => round,
+                None => round.await,
+            };
             match &round {
                 Ok(()) => {
                     let pause = begun.elapsed().as_millis() as u64 / ROUNDS as u64;

@@ -19,6 +19,7 @@ use futures_util::{StreamExt as _, stream::FuturesOrdered};
 use redis::{ErrorKind, Pipeline, PushInfo, PushKind, RedisResult, Value, from_redis_value};
 use std::{
     collections::HashMap,
+    iter,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -39,9 +40,9 @@ const AT_ONCE: usize = 1_000;
 /// How many messages are delivered before watchers get a turn to take theirs: fewer than may wait
 /// for one watcher, since a watcher that falls behind reads the store.
 const BETWEEN_YIELDS: usize = 8;
-/// How many batches of messages may wait for replicas, at most.
+/// How many batches may wait for replicas. More messages wait for their batch.
 const UNCOVERED: usize = 16;
-/// How many messages may wait to be delivered. More are dropped, and the connection is replaced, so
+/// How many messages may wait to be put into a batch. More are dropped, and the connection is replaced, so
 /// that all watchers read the store.
 const MOST_WAITING: usize = 10_000;
 
@@ -122,7 +123,7 @@ impl Wakes {
         }
     }
 
-    /// Returns how many messages wait to be delivered.
+    /// Returns how many messages wait to be put into a batch.
     #[cfg(test)]
     pub(super) fn queued(&self) -> usize {
         let links = lock(&self.links);
@@ -292,55 +293,48 @@ impl Wakes {
         mut pushes: mpsc::Receiver<PushInfo>,
         is_full: &AtomicBool,
     ) {
-        // A voucher covers only messages that come after it.
+        // A voucher covers only messages that come after it. An old one does no harm: it covers
+        // nothing once a connection that it rests on is lost.
         let (mut voucher, mut uncovered) = (self.voucher(server).await, FuturesOrdered::new());
+        let (mut misses, mut published) = (drop_all(&mut pushes), 0);
         loop {
-            let mut batch = Vec::new();
-            let is_sound = tokio::select! {
-                biased;
-                Some(covered) = uncovered.next() => match covered {
-                    Some(batch) => {
-                        self.publish_all(batch).await;
-                        true
-                    }
-                    None => {
-                        // The messages that came meanwhile aren't covered, either.
-                        uncovered.clear();
-                        while pushes.try_recv().is_ok() {}
-                        voucher = self.voucher(server).await;
-                        false
-                    }
-                },
-                count = pushes.recv_many(&mut batch, AT_ONCE), if uncovered.len() < UNCOVERED => {
-                    if count == 0 {
-                        return;
-                    }
-                    let all = batch.len();
-                    batch.retain(|push| push.kind != PushKind::SUnsubscribe);
-                    // SUNSUBSCRIBE comes unasked if the server gives a channel's slot to another
-                    // server.
-                    let is_sound = batch.len() == all;
-                    batch.retain(|push| push.kind == PushKind::SMessage);
-                    uncovered.push_back(covered(voucher, batch));
-                    voucher = self.voucher(server).await;
-                    is_sound
-                }
-            };
             // Replaces the connection. Then a gap makes every watcher read the store.
-            if (is_full.swap(false, Relaxed) || !is_sound)
+            if (is_full.swap(false, Relaxed) || misses)
                 && let Some(open) = connection.open_now()
             {
                 open.lost.cancel();
             }
-        }
-    }
-
-    async fn publish_all(&self, batch: Vec<PushInfo>) {
-        for (index, push) in batch.into_iter().enumerate() {
-            if index % BETWEEN_YIELDS == BETWEEN_YIELDS - 1 {
-                yield_now().await;
-            }
-            self.publish(push);
+            let mut batch = Vec::new();
+            misses = tokio::select! {
+                biased;
+                Some(covered) = uncovered.next() => match covered {
+                    Some(batch) => {
+                        for push in batch {
+                            self.publish(push);
+                            published += 1;
+                            if published % BETWEEN_YIELDS == 0 {
+                                yield_now().await;
+                            }
+                        }
+                        false
+                    }
+                    None => {
+                        uncovered.clear();
+                        voucher = self.voucher(server).await;
+                        drop_all(&mut pushes);
+                        is_full.store(false, Relaxed);
+                        true
+                    }
+                },
+                count = pushes.recv_many(&mut batch, AT_ONCE), if uncovered.len() < UNCOVERED => {
+                    let 1.. = count else { return };
+                    // SUNSUBSCRIBE comes unasked if a channel's slot moves to another server.
+                    let is_moved = batch.iter().any(|push| push.kind == PushKind::SUnsubscribe);
+                    batch.retain(|push| push.kind == PushKind::SMessage);
+                    uncovered.push_back(covered(voucher.clone(), batch));
+                    is_moved
+                }
+            };
         }
     }
 
@@ -365,6 +359,12 @@ impl Wakes {
             self.channels.publish(&channel, topic, payload);
         }
     }
+}
+
+/// Drops what waits to be delivered. Returns whether that was any message.
+fn drop_all(pushes: &mut mpsc::Receiver<PushInfo>) -> bool {
+    let dropped = iter::from_fn(|| pushes.try_recv().ok());
+    dropped.filter(|push| push.kind == PushKind::SMessage).count() > 0
 }
 
 /// Returns the messages once replicas have them, if replicas must; `None` if they may lack some.
