@@ -12,6 +12,7 @@ use super::{
     servers::{Server, Servers},
 };
 use crate::store::{Partition, StoreError};
+use futures_util::future::select_all;
 use redis::{RedisError, RedisResult, cmd};
 use std::{
     array,
@@ -84,6 +85,11 @@ pub(super) struct Voucher {
 type Asked = (Partition, oneshot::Sender<Result<usize, String>>);
 
 impl Voucher {
+    /// Returns once one of the connections is lost.
+    pub(super) async fn lost(&self) {
+        select_all(self.lost.iter().map(|lost| Box::pin(lost.cancelled()))).await;
+    }
+
     /// Waits until enough replicas have everything that the server has now. Fails if the connection
     /// of the round was lost since the voucher was made.
     pub(super) async fn cover(self, partition: Partition) -> Result<(), StoreError> {
