@@ -71,7 +71,7 @@ fn end_open(
     notice: Option<Notice>,
     finished_by: Option<Finisher>,
 ) -> Decision<Turn> {
-    let Exchange { turn, conversation, .. } = &mut exchange;
+    let Exchange { turn, conversation, frames } = &mut exchange;
     turn.release(tx, notice);
     let was_first = conversation.is_first(&turn.id);
     conversation.open.retain(|open| *open != turn.id);
@@ -82,9 +82,11 @@ fn end_open(
     if was_first {
         queue_next(tx, conversation)?;
     }
-    let log = names::log(&turn.conversation);
     let mut transcript = Transcript::default();
-    transcript.add_those_of(&turn.id, &tx.entries(&log, turn.before_reply())?)?;
+    if frames.progress.n > 0 {
+        let log = names::log(&turn.conversation);
+        transcript.add_those_of(&turn.id, &tx.entries(&log, turn.before_reply())?)?;
+    }
     close(tx, &mut exchange, ending, transcript, finished_by)?;
     exchange.turn.tell(tx, ending.outcome.word(), ending.detail)?;
     exchange.store(tx)

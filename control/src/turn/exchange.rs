@@ -7,7 +7,7 @@ use super::{
     response::HttpResponse,
 };
 use crate::{
-    conversation::Conversation,
+    conversation::{Conversation, Head},
     frame::Transcript,
     ids::TurnId,
     names,
@@ -27,8 +27,9 @@ impl Exchange {
     /// Reads the conversation and the frames of an open turn. If they are gone, deletes the turn
     /// and returns `None`.
     pub(super) fn of(tx: &mut Tx<'_>, mut turn: Tracked<Turn>) -> Decision<Option<Self>> {
-        tx.expect([Conversation::name(&turn.conversation)])?;
-        let conversation = tx.get_tracked::<Conversation>(&turn.conversation)?;
+        let id = &turn.conversation;
+        tx.expect([Conversation::name(id), Head::name(id)])?;
+        let conversation = tx.get_tracked::<Conversation>(id)?;
         let frames = FrameWriter::open(tx, &turn)?;
         if let Some((conversation, frames)) = conversation.zip(frames) {
             return Ok(Some(Self { turn, conversation, frames }));

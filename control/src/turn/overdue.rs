@@ -15,7 +15,7 @@ use crate::{
     ids::TurnId,
     names::Due,
     token::Token,
-    transaction::{Decision, Tracked, Tx},
+    transaction::{Decision, Record as _, Tracked, Tx},
 };
 
 const TOOK_TOO_LONG: &str = "The agent took too long to answer.";
@@ -23,6 +23,7 @@ const NOBODY_CAME: &str = "Nobody was there to answer in time.";
 
 /// Handles a turn's due item.
 pub(crate) fn check(tx: &mut Tx<'_>, id: &TurnId) -> Decision<()> {
+    tx.expect([Turn::name(id), Input::name(id)])?;
     let turn = tx.get_tracked::<Turn>(id)?;
     let Some(turn) = turn.filter(|turn| turn.is_open()) else {
         tx.unschedule(&Due::Turn(id.clone()));
