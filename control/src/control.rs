@@ -31,7 +31,7 @@ use crate::{
     time::Time,
     token::{self, Kind, Token},
     transaction::{Record, Tx},
-    turn::Turn,
+    turn::{Turn, texts::INDEXED},
 };
 use arizuko_proto::telemetry::sampler::Sampler;
 use std::{collections::BTreeMap, sync::Arc};
@@ -106,7 +106,7 @@ impl Control {
                 }
                 Arc::new(store)
             }
-            (None, Some(folder)) => Arc::new(Sqlite::open(folder)?),
+            (None, Some(folder)) => Arc::new(Sqlite::open(folder, INDEXED)?),
             (None, None) => anyhow::bail!("no store was named"),
         })
     }

@@ -51,16 +51,20 @@ pub(crate) fn progress(id: &TurnId) -> String {
     format!("{}#progress", turn(id))
 }
 
+/// What the names of the records with the texts of a turn end with.
+pub(crate) const INPUT: &str = "#input";
+pub(crate) const REPLY: &str = "#reply";
+
 /// Names a turn's message, an [`Input`](crate::turn::input::Input), which lives with its
 /// conversation. Written by `turn/post.rs`, and by `turn/observe.rs` when a person gets the turn.
 pub(crate) fn input(id: &TurnId) -> String {
-    format!("{}#input", turn(id))
+    format!("{}{INPUT}", turn(id))
 }
 
 /// Names the [`Transcript`](crate::frame::Transcript) of a turn that has ended, which lives with
 /// its conversation. Written once, by `turn/end.rs`.
 pub(crate) fn reply(id: &TurnId) -> String {
-    format!("{}#reply", turn(id))
+    format!("{}{REPLY}", turn(id))
 }
 
 /// Names an [`HttpResponse`](crate::turn::response::HttpResponse) of a webhook's turn, which lives

@@ -281,6 +281,17 @@ pub(crate) trait Store: Send + Sync {
         pages: mpsc::Sender<Vec<Scanned>>,
     ) -> Result<(), StoreError>;
 
+    /// Returns the names of records of the partition whose texts may have all of these words, which
+    /// are in lower case: no other record's text has them. `None` if the store has no index that
+    /// helps.
+    async fn candidates(
+        &self,
+        _partition: Partition,
+        _words: &[String],
+    ) -> Result<Option<Vec<String>>, StoreError> {
+        Ok(None)
+    }
+
     /// Brings logs that an older program wrote into the form that this one reads. It may be
     /// interrupted anywhere and begin again.
     async fn upgrade_logs(&self) -> Result<(), StoreError> {

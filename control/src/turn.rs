@@ -53,6 +53,7 @@ pub(crate) mod reply;
 pub(crate) mod response;
 pub(crate) mod retention;
 pub(crate) mod speak;
+pub(crate) mod texts;
 
 /// A turn, without its message ([`input::Input`]) and without what changes with each frame
 /// ([`frames::Progress`]).

@@ -19,7 +19,16 @@ impl Ledger {
     where
         T::Id: 'a,
     {
-        let reads: Vec<Read> = ids.into_iter().map(|id| Read::Record(T::name(id))).collect();
+        self.records_named(partition, ids.into_iter().map(T::name).collect()).await
+    }
+
+    /// Loads the records of these names, in their order.
+    pub(crate) async fn records_named<T: Record>(
+        &self,
+        partition: Partition,
+        names: Vec<String>,
+    ) -> Result<Vec<Option<T>>, Error> {
+        let reads: Vec<Read> = names.into_iter().map(Read::Record).collect();
         if reads.is_empty() {
             return Ok(Vec::new());
         }
@@ -168,6 +177,16 @@ impl Ledger {
     ) -> Result<Vec<(Partition, (M, u64))>, Error> {
         let gathered = self.store.gather(&set.name, partitions, scores, limit).await?;
         Ok(gathered.into_iter().map(|(partition, found)| (partition, member(found))).collect())
+    }
+
+    /// Returns the names of records whose texts may have all of `words`; see
+    /// [`Store::candidates`](store::Store::candidates).
+    pub(crate) async fn candidates(
+        &self,
+        partition: Partition,
+        words: &[String],
+    ) -> Result<Option<Vec<String>>, Error> {
+        Ok(self.store.candidates(partition, words).await?)
     }
 
     /// Watches a topic; see [`Store::watch`](store::Store::watch).

@@ -12,6 +12,7 @@ use crate::{
         Subscription, Write, sqlite::Sqlite,
     },
     transaction::{self, Tx},
+    turn::texts::INDEXED,
 };
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
@@ -101,7 +102,7 @@ impl Store for Troubled {
 
 async fn troubled(delay: Duration, silent: u32) -> (TempDir, Ledger) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let store = Sqlite::open(&folder.path().join("data")).expect("opens");
+    let store = Sqlite::open(&folder.path().join("data"), INDEXED).expect("opens");
     let expected = schema::Expected { partitions: 1, deployment: None };
     schema::open(&store, &expected).await.expect("a new store has this schema");
     let silent = AtomicU32::new(silent);

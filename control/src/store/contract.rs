@@ -4,9 +4,9 @@
 use super::{
     Batch, Commit, Guard, Member, Order, PAGE, Record, Store, Wake, Write,
     model::Model,
-    sqlite::{Sqlite, now},
+    sqlite::{Sqlite, Texts, now},
 };
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, path::Path, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
 mod fair;
@@ -22,6 +22,12 @@ use fair::{
 use server::Server;
 use steps::{add, append, apply, at, batch, log, ordered, put, record, set};
 
+/// Opens a SQLite store in a new folder.
+fn sqlite(folder: &Path) -> Sqlite {
+    let texts = Texts { endings: &["#text"], text: |_, body| body.to_lowercase() };
+    Sqlite::open(folder, texts).expect("opens")
+}
+
 /// Makes a test of each function on each store: a new SQLite store, a new Redis, and a new model.
 macro_rules! on_each {
     ($($name:ident),* $(,)?) => {
@@ -29,7 +35,7 @@ macro_rules! on_each {
             $(#[tokio::test]
             async fn $name() {
                 let folder = tempfile::tempdir().expect("a temporary folder");
-                super::$name(&super::Sqlite::open(&folder.path().join("data")).expect("opens")).await;
+                super::$name(&super::sqlite(&folder.path().join("data"))).await;
             })*
         }
         mod model {

@@ -147,6 +147,18 @@ impl Store for Measured {
         self.store.scan(kinds, pages).await
     }
 
+    async fn candidates(
+        &self,
+        partition: Partition,
+        words: &[String],
+    ) -> Result<Option<Vec<String>>, StoreError> {
+        self.store.candidates(partition, words).await
+    }
+
+    async fn upgrade_logs(&self) -> Result<(), StoreError> {
+        self.store.upgrade_logs().await
+    }
+
     async fn is_watched(&self) -> Result<bool, StoreError> {
         self.store.is_watched().await
     }

@@ -7,7 +7,7 @@ use super::channels::{self, Channels, Subscription};
 use super::steady::{Reading, SteadyClock, uptime};
 use super::{
     Batch, Commit, Found, Member, Millis, Order, Partition, Read, Record, Scanned, Store,
-    StoreError, Write,
+    StoreError,
 };
 use anyhow::Context;
 use arizuko_proto::private;
@@ -15,7 +15,6 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
-    iter,
     ops::RangeInclusive,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -30,10 +29,13 @@ mod backup;
 mod log;
 mod scan;
 mod sizes;
+mod words;
+mod writer;
 
 pub use backup::{backup, restore, snapshot};
 use log::Log;
-use sizes::Sizes;
+pub(crate) use words::Texts;
+use writer::Task;
 
 /// The name of the store's file in its folder.
 pub const FILE: &str = "arizuko.db";
@@ -64,22 +66,11 @@ const SCHEMA: &str = "
 
 /// How long to wait for another process that has the file locked, such as sqlite3.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How many batches share one transaction, at most.
-const GROUP: usize = 256;
 const READERS: usize = 2;
 /// How much of the file the writer keeps in memory, at most: in KiB, which SQLite writes as a
 /// negative number. With SQLite's default of 2 MB, the writer reads most pages again for every
 /// group.
 const WRITER_CACHE: i32 = -(16 << 10);
-
-type Reply = oneshot::Sender<Result<Commit, String>>;
-
-/// A task for the writer.
-enum Task {
-    Commit(Batch, Reply),
-    /// Moves all that is committed into the store's file, and ends the writer.
-    Close(oneshot::Sender<rusqlite::Result<()>>),
-}
 
 type Query = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -104,7 +95,7 @@ fn make_folder(folder: &Path) -> anyhow::Result<()> {
 
 impl Sqlite {
     /// Opens the store in `folder`. Creates the folder and the store if they are missing.
-    pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(folder: &Path, texts: Texts) -> anyhow::Result<Self> {
         make_folder(folder)?;
         let lock = lock(folder)?;
         let path = folder.join(FILE);
@@ -113,15 +104,16 @@ impl Sqlite {
         let channels = Arc::new(Channels::default());
 
         let log = Log::of(&path);
-        let connection = connect(&path)?;
+        let mut connection = connect(&path)?;
         connection.pragma_update(None, "cache_size", WRITER_CACHE)?;
         log.begin(&connection)?;
         connection.execute_batch(SCHEMA)?;
+        words::begin(&mut connection, &texts)?;
         let (writer, tasks) = mpsc::channel();
         let published = channels.clone();
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_loop(connection, log, &tasks, &published))?;
+            .spawn(move || writer::run(connection, log, texts, &tasks, &published))?;
 
         let mut readers = Vec::new();
         for number in 0..READERS {
@@ -218,6 +210,15 @@ impl Store for Sqlite {
         }
     }
 
+    async fn candidates(
+        &self,
+        partition: Partition,
+        words: &[String],
+    ) -> Result<Option<Vec<String>>, StoreError> {
+        let words = words.to_vec();
+        self.query(move |connection| words::candidates(connection, partition, &words)).await
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.writer.send(Task::Close(reply)).map_err(|_| gone())?;
@@ -256,49 +257,6 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.busy_timeout(PATIENCE)?;
     Ok(connection)
-}
-
-fn write_loop(
-    mut connection: Connection,
-    mut log: Log,
-    tasks: &mpsc::Receiver<Task>,
-    channels: &Channels,
-) {
-    let (mut closing, mut sizes) = (None, Sizes::default());
-    while closing.is_none()
-        && let Ok(first) = tasks.recv()
-    {
-        let mut group = Vec::new();
-        for task in iter::once(first).chain(tasks.try_iter().take(GROUP - 1)) {
-            match task {
-                Task::Commit(batch, reply) => group.push((batch, reply)),
-                Task::Close(reply) => closing = Some(reply),
-            }
-        }
-        let batches: Vec<&Batch> = group.iter().map(|(batch, _)| batch).collect();
-        let results = apply::all(&mut connection, &mut sizes, &batches);
-        for ((batch, reply), result) in group.into_iter().zip(results) {
-            if result == Ok(Commit::Applied) {
-                publish(&batch, channels);
-            }
-            // If the caller is gone, nobody needs the result.
-            let _ = reply.send(result);
-        }
-        log.tidy(&connection);
-    }
-    let ended = log::end(&connection);
-    if let Some(reply) = closing {
-        let _ = reply.send(ended);
-    }
-}
-
-fn publish(batch: &Batch, channels: &Channels) {
-    for write in &batch.writes {
-        if let Write::Publish { topic, payload } = write {
-            let channel = channels::channel(batch.partition, topic);
-            channels.publish(&channel, topic, payload.clone());
-        }
-    }
 }
 
 fn read(connection: &Connection, p: Partition, read: &Read) -> rusqlite::Result<Found> {

@@ -1,7 +1,9 @@
 //! Lists of conversations, their filters and pages.
 
 use super::{ROOM, cnv, listed};
-use arizuko_proto::v1::Finish;
+use arizuko_proto::v1::{
+    Finish, ListConversationsRequest, conversation_service_client::ConversationServiceClient,
+};
 use arizuko_tests::prelude::*;
 
 /// Ends a turn as failed.
@@ -155,6 +157,7 @@ async fn a_search_finds_what_is_in_short_conversations_and_in_long_ones(kind: Ki
 async fn a_search_of_much_text_goes_on_page_by_page(kind: Kind) {
     let stack = Stack::with(kind, &ROOM).await;
     let visitor = stack.visit("acme").await;
+    // Two letters are too few for the embedded store's index.
     let needle = visitor.say("the needle").await;
     let mut agent = stack.session(A, hello("acme", 1_000)).await;
     agent.answer_next("hay").await;
@@ -169,8 +172,7 @@ async fn a_search_of_much_text_goes_on_page_by_page(kind: Kind) {
         };
         agent.answer_next("hay").await;
     }
-    let found =
-        stack.arizuko(&["conversation", "list", "acme", "--search", "needle", "--json"]).await;
+    let found = stack.arizuko(&["conversation", "list", "acme", "--search", "ee", "--json"]).await;
     let found = found.expect(0).json();
     let ids: Vec<_> = found["conversations"]
         .as_array()
@@ -180,11 +182,45 @@ async fn a_search_of_much_text_goes_on_page_by_page(kind: Kind) {
         .collect();
     assert_eq!(ids, [json!(cnv(&deep)), json!(cnv(&needle))]);
     assert_eq!(found["looked_at"], 92, "{found}");
-    let mut terminal = stack.at_terminal(&["conversation", "list", "acme", "--search", "needle"]);
+    let mut terminal = stack.at_terminal(&["conversation", "list", "acme", "--search", "ee"]);
     terminal.gone().await;
     let shown = String::from_utf8_lossy(terminal.bytes()).into_owned();
     let (_, after) = shown.rsplit_once(" conversations, back to 20").expect("how far it is");
     assert!(shown.contains("\r\x1b[Klooked at "), "{shown:?}");
     let (_, table) = after.split_once("\r\x1b[K").expect("the line is cleared");
     assert!(table.contains(&cnv(&deep)) && table.contains(&cnv(&needle)), "{shown:?}");
+}
+
+/// Returns the conversations on the first page of a search, and whether there are more pages.
+async fn first_page(stack: &Stack, search: &str) -> (Vec<String>, bool) {
+    let mut client = ConversationServiceClient::new(stack.operator(A).await);
+    let (folder, search) = ("acme".to_owned(), search.to_owned());
+    let request = ListConversationsRequest { folder, search, ..Default::default() };
+    let page = client.list_conversations(request).await.expect("operators read").into_inner();
+    let ids = page.conversations.into_iter().map(|one| one.conversation_id).collect();
+    (ids, !page.next_page_token.is_empty())
+}
+
+#[apply(embedded)]
+async fn an_index_finds_words_behind_much_text(kind: Kind) {
+    let stack = Stack::with(kind, &ROOM).await;
+    stack.arizuko(&["route", "set", "web:acme", "--mode", "drop"]).await.expect(0);
+    let visitor = stack.visit("acme").await;
+    let needle = visitor.say("the needle").await;
+    // 9 MB: more than a search reads for one page.
+    let long = "hay ".repeat(15_000);
+    for _ in 0..150 {
+        visitor.say(&long).await;
+    }
+    // Two letters are too few for the index.
+    assert_eq!(first_page(&stack, "ee").await, (vec![], true));
+    // What is not indexed yet is read.
+    until("the messages are in the index", async || {
+        first_page(&stack, "needle").await == (vec![cnv(&needle)], false)
+    })
+    .await;
+    let found = listed(&stack, &["acme", "--search", "THE eedl"]).await;
+    assert_eq!(found, [cnv(&needle)]);
+    stack.arizuko(&["conversation", "delete", &cnv(&needle), "--yes"]).await.expect(0);
+    assert_eq!(first_page(&stack, "needle").await.0, Vec::<String>::new());
 }

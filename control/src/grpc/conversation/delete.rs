@@ -1,7 +1,7 @@
 //! Deletes the selected conversations, a page in each call.
 
 use super::{
-    list::{Members, Wanted},
+    list::{LOOKED_AT, Members, Wanted},
     place::Place,
     seen,
 };
@@ -27,7 +27,8 @@ pub(super) async fn page(
     wanted: &Wanted,
     after: Option<Place>,
 ) -> Result<v1::DeleteConversationsResponse, Error> {
-    let Members { members, is_last } = Members::read(control, wanted, after.as_ref()).await?;
+    let Members { members, is_last } =
+        Members::read(control, wanted, after.as_ref(), LOOKED_AT).await?;
     let mut deleted = v1::DeleteConversationsResponse::default();
     for members in members.chunks(AT_ONCE) {
         let ids: Vec<ConversationId> = members.iter().map(|(id, _)| id.clone()).collect();

@@ -15,7 +15,9 @@ use arizuko_proto::v1::{self, ConversationStatus};
 /// How many conversations a page reads from the store at first. If there are more, the page leaves
 /// those of the last millisecond that it read to the next page; if it would then have none itself,
 /// it reads twice as many.
-const LOOKED_AT: u32 = 500;
+pub(super) const LOOKED_AT: u32 = 500;
+/// How many it reads for a search with an index, which knows of most that they can't match.
+const LOOKED_AT_WITH_INDEX: u32 = 5_000;
 /// How many conversations are read at a time.
 const AT_ONCE: usize = 50;
 
@@ -87,9 +89,11 @@ pub(super) async fn page(
     after: Option<Place>,
     size: usize,
 ) -> Result<Page, Error> {
-    let Members { members, is_last } = Members::read(control, wanted, after.as_ref()).await?;
+    let mut search = Search::begin(control, wanted.partition, &wanted.words).await?;
+    let limit = if search.has_index() { LOOKED_AT_WITH_INDEX } else { LOOKED_AT };
+    let Members { members, is_last } =
+        Members::read(control, wanted, after.as_ref(), limit).await?;
     let mut page = Page::default();
-    let mut search = Search::new(wanted.partition, &wanted.words);
     for members in members.chunks(AT_ONCE) {
         let ids: Vec<ConversationId> = members.iter().map(|(id, _)| id.clone()).collect();
         let seen = seen::read(control, wanted.partition, &ids).await?.into_iter();
@@ -143,12 +147,12 @@ impl Members {
         control: &Control,
         wanted: &Wanted,
         after: Option<&Place>,
+        mut limit: u32,
     ) -> Result<Self, Error> {
         let set = names::conversations(wanted.folder.root());
         let until = wanted.until.map_or(u64::MAX, |until| until.as_millis().saturating_sub(1));
         let max = after.map_or(until, |place| place.at.as_millis());
         let since = wanted.since.unwrap_or_default();
-        let mut limit = LOOKED_AT;
         loop {
             let found = control.ledger.last_members(wanted.partition, &set, max, limit).await?;
             let lowest = found.last().map_or(0, |(_, millis)| *millis);

@@ -10,9 +10,12 @@ use crate::{
     names,
     refusal::Refusal,
     store::{Order, Partition},
-    turn::input::Input,
+    turn::{Turn, input::Input, texts},
 };
-use std::collections::HashMap;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+};
 
 /// About how many bytes of messages one page searches.
 const BUDGET: usize = 8 << 20;
@@ -49,6 +52,9 @@ pub(super) enum Searched {
 pub(super) struct Search<'a> {
     partition: Partition,
     words: &'a [String],
+    /// The turns that may match, the newest of each conversation first, with their first seqs. `None`
+    /// if the store has no index that helps: then any turn may match.
+    candidates: Option<HashMap<ConversationId, Vec<(TurnId, u64)>>>,
     /// How many bytes may still be read.
     left: usize,
     /// The messages of the short conversations that were read ahead, from the newest turn to the
@@ -57,8 +63,18 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(partition: Partition, words: &'a [String]) -> Self {
-        Self { partition, words, left: BUDGET, ahead: HashMap::new() }
+    pub(super) async fn begin(
+        control: &Control,
+        partition: Partition,
+        words: &'a [String],
+    ) -> Result<Self, Error> {
+        let candidates = candidates(control, partition, words).await?;
+        Ok(Self { partition, words, candidates, left: BUDGET, ahead: HashMap::new() })
+    }
+
+    /// Whether only the conversations that may match are read.
+    pub(super) fn has_index(&self) -> bool {
+        self.candidates.is_some()
     }
 
     /// Searches the first conversation: what the site says of its visitor, then its turns before a
@@ -79,7 +95,7 @@ impl<'a> Search<'a> {
         if let Some(excerpt) = visitor.and_then(|visitor| found(&visitor, self.words)) {
             return Ok(Searched::Found(excerpt));
         }
-        if before == 0 && self.left > 0 && !self.ahead.contains_key(id) {
+        if before == 0 && self.left > 0 && !self.has_index() && !self.ahead.contains_key(id) {
             self.read_ahead(control, conversations).await?;
         }
         if before == 0
@@ -88,13 +104,12 @@ impl<'a> Search<'a> {
             let found = texts.iter().find_map(|text| found(text, self.words));
             return Ok(found.map_or(Searched::NotFound, Searched::Found));
         }
-        let set = names::turns(id);
         let mut max = before.checked_sub(1).unwrap_or(u64::MAX);
         loop {
-            if self.left == 0 {
+            let turns = self.turns(control, id, max).await?;
+            if self.left == 0 && !turns.is_empty() {
                 return Ok(Searched::NotYet(max.saturating_add(1)));
             }
-            let turns = control.ledger.last_members(self.partition, &set, max, TURNS).await?;
             let Some((_, lowest)) = turns.last() else { return Ok(Searched::NotFound) };
             let turns_before = lowest.checked_sub(1);
             let ids: Vec<TurnId> = turns.into_iter().map(|(id, _)| id).collect();
@@ -107,6 +122,23 @@ impl<'a> Search<'a> {
                 None => return Ok(Searched::NotFound),
             }
         }
+    }
+
+    /// Returns the next turns to read of a conversation, with their first seqs: those up to the seq
+    /// `max`, the newest first.
+    async fn turns(
+        &self,
+        control: &Control,
+        id: &ConversationId,
+        max: u64,
+    ) -> Result<Vec<(TurnId, u64)>, Error> {
+        let Some(candidates) = &self.candidates else {
+            let set = names::turns(id);
+            return control.ledger.last_members(self.partition, &set, max, TURNS).await;
+        };
+        let of_this = candidates.get(id).into_iter().flatten();
+        let up_to = of_this.filter(|(_, first_seq)| *first_seq <= max);
+        Ok(up_to.take(TURNS as usize).cloned().collect())
     }
 
     /// Reads these conversations in their order, and stops before the first that is long or that
@@ -147,17 +179,37 @@ impl<'a> Search<'a> {
         let _permit = control.texts.acquire().await;
         let inputs = control.ledger.records::<Input>(self.partition, turns).await?;
         let replies = control.ledger.records::<Transcript>(self.partition, turns).await?;
-        let texts = inputs.into_iter().zip(replies).map(|(input, reply)| {
-            let replies = reply.map(|reply| reply.messages).unwrap_or_default();
-            let replies = replies.into_iter().map(|message| message.content);
-            input.map(|input| input.content.into_text()).into_iter().chain(replies).collect()
-        });
+        let texts = inputs.into_iter().zip(replies).map(|(input, reply)| texts::of(input, reply));
         let texts: Vec<Vec<String>> = texts.collect();
         // Each turn costs work besides its text: that work counts as 256 bytes.
         let read: usize = texts.iter().flatten().map(String::len).sum();
         self.left = self.left.saturating_sub(read + turns.len() * 256);
         Ok(texts)
     }
+}
+
+/// Asks the store's index for the turns that may match.
+async fn candidates(
+    control: &Control,
+    partition: Partition,
+    words: &[String],
+) -> Result<Option<HashMap<ConversationId, Vec<(TurnId, u64)>>>, Error> {
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let ledger = &control.ledger;
+    let Some(names) = ledger.candidates(partition, words).await? else { return Ok(None) };
+    let turn = |name: &String| name.split('#').next().unwrap_or_default().to_owned();
+    let turns: BTreeSet<String> = names.iter().map(turn).collect();
+    let turns = ledger.records_named::<Turn>(partition, turns.into_iter().collect()).await?;
+    let mut candidates = HashMap::<_, Vec<_>>::new();
+    for turn in turns.into_iter().flatten() {
+        candidates.entry(turn.conversation).or_default().push((turn.id, turn.first_seq));
+    }
+    for turns in candidates.values_mut() {
+        turns.sort_by_key(|(_, first_seq)| Reverse(*first_seq));
+    }
+    Ok(Some(candidates))
 }
 
 /// Returns the part of a text around the first word, if the text has all words.

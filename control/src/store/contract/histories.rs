@@ -1,6 +1,6 @@
 //! Applies random histories to both stores and the model, and compares them after every step.
 
-use super::{Model, Server, Sqlite, put};
+use super::{Model, Server, put, sqlite};
 use crate::store::{Batch, Commit, Flow, Found, Guard, Order, Read, Store, Version, Write};
 use proptest::{prelude::*, test_runner::Config};
 use std::{collections::HashMap, time::Duration};
@@ -187,7 +187,7 @@ async fn everything(store: &dyn Store) -> Vec<Found> {
 
 async fn compare(server: &Server, steps: &[Step]) -> Result<(), TestCaseError> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let sqlite = Sqlite::open(&folder.path().join("data")).expect("opens");
+    let sqlite = sqlite(&folder.path().join("data"));
     // Redis is opened before it is cleared, because opening waits until the server answers.
     let redis = server.open().await;
     server.clear();
