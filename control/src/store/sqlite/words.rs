@@ -61,11 +61,15 @@ pub(super) fn begin(connection: &mut Connection, texts: &Texts) -> rusqlite::Res
     };
     let noting = |event: &str, row: &str| {
         let has_text = has_text(&format!("{row}.name"));
+        // INSERT OR IGNORE would not do: the conflict clause of the statement that fires a trigger
+        // takes the place of the trigger's own.
         format!(
             "CREATE TRIGGER record_{event} BEFORE {event} ON record WHEN {has_text} BEGIN
-                 INSERT OR IGNORE INTO changed_text VALUES ({row}.partition, {row}.name,
+                 INSERT INTO changed_text SELECT {row}.partition, {row}.name,
                      (SELECT body FROM record
-                      WHERE partition = {row}.partition AND name = {row}.name));
+                      WHERE partition = {row}.partition AND name = {row}.name)
+                 WHERE NOT EXISTS (SELECT 1 FROM changed_text
+                      WHERE partition = {row}.partition AND name = {row}.name);
              END;"
         )
     };
