@@ -99,11 +99,17 @@ impl Speaker {
         let mine = |session: &Session| session.epoch == self.epoch && tx.now < session.expires_at;
         Ok(session.filter(mine))
     }
+}
 
-    /// Renews the lease.
-    pub(crate) fn heartbeat(&self, tx: &mut Tx<'_>) -> Decision<()> {
-        self.session(tx)?.renew(tx)
-    }
+/// Renews the lease of each session that lives and for which the speaker speaks. Returns for each
+/// speaker whether that was so.
+pub(crate) fn renew(tx: &mut Tx<'_>, speakers: &[Speaker]) -> Decision<Vec<bool>> {
+    tx.expect(speakers.iter().map(|speaker| Session::name(&speaker.session)))?;
+    let renewing = speakers.iter().map(|speaker| {
+        let session = speaker.live_session(tx)?;
+        session.map(|mut session| session.renew(tx)).transpose().map(|renewed| renewed.is_some())
+    });
+    renewing.collect()
 }
 
 /// What an agent says about itself when it attaches.

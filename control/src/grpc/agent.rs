@@ -31,6 +31,7 @@ mod desk;
 mod follow;
 mod history;
 mod inbox;
+mod lease;
 mod milestone;
 mod responses;
 mod said;

@@ -1,8 +1,12 @@
 //! What messages and turns cost the store, in round trips. A change that makes them cost more fails
 //! here, on any machine; `tests/bench` measures the time.
 
-use arizuko_proto::v1::{Accept, attach_request::Message as Said};
+use arizuko_proto::v1::{
+    Accept, GetStatusRequest, Heartbeat, admin_service_client::AdminServiceClient,
+    attach_request::Message as Said,
+};
 use arizuko_tests::prelude::*;
+use std::time::SystemTime;
 
 const TURNS: u32 = 100;
 /// One visitor may send the messages of all these turns, and leave all turns open.
@@ -23,7 +27,9 @@ impl Trips {
             let name = "arizuko_control_store_round_trip_seconds_count";
             stack.metric(name, &[&format!("operation=\"{operation}\"")]).await
         };
-        Self { commits: count("commit").await, loads: count("load").await }
+        let trips = Self { commits: count("commit").await, loads: count("load").await };
+        assert!(trips.commits > 0.0, "control serves its metrics, and has committed its keys");
+        trips
     }
 
     /// Asserts how many trips each turn has taken at most since `self` was measured.
@@ -68,4 +74,35 @@ async fn a_turn_that_is_answered_at_once_is_three_commits(kind: Kind) {
     }
     // The three commits: the message, its delivery, and all that the agent said.
     before.expect(&stack, 3, 10).await;
+}
+
+#[apply(embedded_and_one_redis)]
+async fn the_leases_of_many_agents_are_renewed_in_few_commits(kind: Kind) {
+    let stack = Stack::with(kind, &[SERVED, ("ARIZUKO_LEASE", "8s")]).await;
+    let mut agents = Vec::new();
+    for _ in 0..TURNS {
+        agents.push(stack.session(A, hello("acme", 1)).await);
+    }
+    let attached = SystemTime::now();
+    let before = Trips::of(&stack).await;
+    let renewed = async || {
+        for agent in &mut agents {
+            agent.say(Said::Heartbeat(Heartbeat {})).await;
+        }
+        first_end(&stack).await > attached + Duration::from_secs(8)
+    };
+    until("all leases to be renewed", renewed).await;
+    let commits = Trips::of(&stack).await.commits - before.commits;
+    assert!(commits <= OWN, "{commits} commits");
+}
+
+/// Returns when the first of the attached agents' leases ends.
+async fn first_end(stack: &Stack) -> SystemTime {
+    let mut admin = AdminServiceClient::new(stack.operator(A).await);
+    let status = admin.get_status(GetStatusRequest {}).await.expect("operators ask").into_inner();
+    assert_eq!(status.sessions.len(), TURNS as usize);
+    let ends = status.sessions.into_iter().map(|session| {
+        SystemTime::try_from(session.expires_at.expect("a time")).expect("it is after 1970")
+    });
+    ends.min().expect("agents are attached")
 }

@@ -1,7 +1,10 @@
 //! A desk claims a folder's turns for all agents that are attached to the folder at this control:
 //! several turns in one commit, so that the agents neither poll nor claim against each other.
 
-use super::credit::Credit;
+use super::{
+    credit::Credit,
+    lease::{Lease, Renewals},
+};
 use crate::{
     control::Control,
     jid::FolderName,
@@ -9,7 +12,7 @@ use crate::{
     names,
     refusal::Refusal,
     session::{Session, Speaker},
-    store::Subscription,
+    store::{Partition, Subscription},
     transaction::Tx,
     turn::{
         Turn,
@@ -39,7 +42,10 @@ const REST: Duration = Duration::from_millis(250);
 
 /// The desks of this control: one for each folder that agents are attached to.
 #[derive(Default)]
-pub(in crate::grpc) struct Desks(Mutex<HashMap<FolderName, Arc<Desk>>>);
+pub(in crate::grpc) struct Desks {
+    desks: Mutex<HashMap<FolderName, Arc<Desk>>>,
+    renewals: Arc<Renewals>,
+}
 
 impl Desks {
     /// Seats a session, which has no credit yet, at its folder's desk.
@@ -63,6 +69,16 @@ impl Desks {
         Place { desks: self.clone(), desk: desk.clone(), speaker, claims: receiver }
     }
 
+    /// Returns the lease of a session for which a stream begins to speak.
+    pub(super) fn lease(
+        &self,
+        control: &Arc<Control>,
+        partition: Partition,
+        speaker: Speaker,
+    ) -> Lease {
+        Lease::new(control, &self.renewals, partition, speaker)
+    }
+
     /// Removes a session's seat, and closes the desk if that was its last seat.
     fn leave(&self, desk: &Arc<Desk>, speaker: &Speaker) {
         let mut desks = self.lock();
@@ -78,7 +94,7 @@ impl Desks {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<FolderName, Arc<Desk>>> {
         // Nothing that can panic runs under this lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

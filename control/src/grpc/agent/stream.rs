@@ -5,6 +5,7 @@ use super::{
     desk::{Desks, Place},
     history::MAX_MESSAGES,
     inbox::InboxView,
+    lease::Lease,
     milestone,
     responses::Responses,
     workers::Workers,
@@ -34,7 +35,7 @@ use arizuko_proto::{
     v1::{self, AttachRequest, attach_request::Message, attach_response::Message as Answer},
 };
 use std::{error::Error as _, sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 use tracing::{Instrument as _, Span};
 
@@ -58,22 +59,21 @@ pub(super) async fn serve(
     let mut stream = AttachStream::open(control, desks, caller, hello, responses.clone()).await?;
     loop {
         tokio::select! {
-            request = timeout_at(stream.lease_end, requests.message()) => match request {
-                Ok(Ok(Some(AttachRequest { message: Some(message) }))) => {
+            request = requests.message() => match request {
+                Ok(Some(AttachRequest { message: Some(message) })) => {
                     stream.handle(message).await?;
                 }
                 // A newer agent's message, of a kind that this control doesn't know.
-                Ok(Ok(Some(_))) => {}
-                Ok(Ok(None)) => return stream.leave().await,
-                Ok(Err(status)) if is_malformed(&status) => {
+                Ok(Some(_)) => {}
+                Ok(None) => return stream.leave().await,
+                Err(status) if is_malformed(&status) => {
                     return Err(Refusal::invalid(status.message()).into());
                 }
                 // The connection broke. The agent may come back within the lease.
-                Ok(Err(_)) => return Ok(()),
-                // The lease is over. An agent that hangs must not keep a stream that no limit
-                // counts.
-                Err(_) => return Err(Refusal::SessionOver.into()),
+                Err(_) => return Ok(()),
             },
+            // An agent that hangs must not keep a stream that no limit counts.
+            error = stream.lease.lost() => return Err(error),
             wake = stream.notices.next() => {
                 if !stream.handle_notice(wake).await? {
                     return Err(Refusal::SessionOver.into());
@@ -104,8 +104,7 @@ struct AttachStream {
     partition: Partition,
     session: Session,
     speaker: Speaker,
-    /// When the lease ends, unless a heartbeat renews it.
-    lease_end: Instant,
+    lease: Lease,
     /// The session's place at its folder's desk.
     place: Place,
     /// How many earlier messages each Turn carries.
@@ -161,7 +160,7 @@ impl AttachStream {
             place: desks.seat(control, &session),
             history: hello.history.min(MAX_MESSAGES) as usize,
             speaker: session.speaker(),
-            lease_end: Instant::now() + control.limits.lease,
+            lease: desks.lease(control, partition, session.speaker()),
             session,
             responses,
             notices,
@@ -302,15 +301,7 @@ impl AttachStream {
                 Err(Refusal::invalid("only the first message may be Hello").into())
             }
             Message::Heartbeat(_) => {
-                let lease = self.control.limits.lease;
-                let left = self.lease_end.saturating_duration_since(Instant::now());
-                // Most heartbeats are not stored: those of many idle agents would load the store.
-                if left > lease * 3 / 4 {
-                    return Ok(());
-                }
-                let beating = |tx: &mut Tx<'_>| self.speaker.heartbeat(tx);
-                self.control.ledger.transact(self.partition, &[], beating).await?;
-                self.lease_end = Instant::now() + lease;
+                self.lease.heartbeat();
                 Ok(())
             }
             Message::Credit(credit) => {
