@@ -35,9 +35,15 @@ const RETRY: Duration = Duration::from_millis(250);
 pub(crate) struct Control(Nodes);
 
 impl Control {
-    /// Prepares the connections, which are made when they are first used.
-    pub(crate) fn new(addresses: &[String], key: &str, tls: &ClientFiles) -> anyhow::Result<Self> {
-        Ok(Self(Nodes::new(addresses, key, tls)?))
+    /// Prepares the connections, which are made when they are first used. Each control works on at
+    /// most `calls` tokens and messages at a time.
+    pub(crate) fn new(
+        addresses: &[String],
+        key: &str,
+        tls: &ClientFiles,
+        calls: u32,
+    ) -> anyhow::Result<Self> {
+        Ok(Self(Nodes::new(addresses, key, tls, calls)?))
     }
 
     /// Resolves a link's token.

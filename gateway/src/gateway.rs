@@ -36,7 +36,12 @@ impl Gateway {
         let limits = &options.limits;
         limits.check()?;
         Ok(Self {
-            control: Control::new(&options.control, &key, &options.control_tls)?,
+            control: Control::new(
+                &options.control,
+                &key,
+                &options.control_tls,
+                limits.control_calls,
+            )?,
             streams: Streams::new(limits.streams_per_address, metrics.streams.clone()),
             bodies: Bodies::new(limits.body_bytes, limits.address_body_bytes, limits.body_timeout),
             decoders: Decoders::default(),

@@ -43,6 +43,10 @@ pub struct Limits {
     /// reply.
     #[arg(long, env = "ARIZUKO_REPLY_TIMEOUT", value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
     pub reply_timeout: Duration,
+    /// How many pages, messages and deliveries each control may work on for this gateway at a time.
+    /// The next one waits for up to 50 ms, and is then refused.
+    #[arg(long, env = "ARIZUKO_CONTROL_CALLS", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub control_calls: u32,
     /// How many bytes of request bodies to hold at a time.
     #[arg(long, env = "ARIZUKO_BODY_BYTES", default_value_t = 256 * 1024 * 1024)]
     pub body_bytes: usize,

@@ -5,7 +5,7 @@ use super::node::Node;
 use arizuko_proto::{client::Bearer, target::Target};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     time::sleep,
 };
 
@@ -20,14 +20,16 @@ pub(super) struct Names {
     /// The last known addresses of each name. They stay in use while the resolver fails.
     known: Vec<Vec<SocketAddr>>,
     key: Bearer,
+    /// How many tokens and messages each control may work on at a time.
+    calls: u32,
     /// Notified when a control did not answer.
     failed: Arc<Notify>,
 }
 
 impl Names {
-    pub(super) fn new(targets: Vec<(String, Target)>, key: Bearer) -> Self {
+    pub(super) fn new(targets: Vec<(String, Target)>, key: Bearer, calls: u32) -> Self {
         let known = vec![Vec::new(); targets.len()];
-        Self { targets, known, key, failed: Arc::default() }
+        Self { targets, known, key, calls, failed: Arc::default() }
     }
 
     /// Whether there is a name to follow.
@@ -55,7 +57,8 @@ impl Names {
                     Some(node) => node,
                     None => {
                         let endpoint = at.map_or_else(|| Ok(target.endpoint()), |at| target.at(at));
-                        Arc::new(Node::new(&address, &endpoint?, &self.key, &self.failed))
+                        let room = Semaphore::new(self.calls as usize);
+                        Arc::new(Node::new(&address, &endpoint?, &self.key, room, &self.failed))
                     }
                 });
             }

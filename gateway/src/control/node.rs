@@ -7,6 +7,7 @@ use super::{
 };
 use arizuko_proto::{
     client::{Bearer, Channel, serves},
+    telemetry::sampler::Sampler,
     v1::{
         PostMessageRequest, PostMessageResponse, ResolveTokenRequest, ResolveTokenResponse,
         gateway_answer::Answer, gateway_call::Request,
@@ -18,15 +19,26 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore, SemaphorePermit},
+    time::{Instant, timeout},
+};
 use tonic::{Status, transport::Endpoint};
 
 /// For how long a control that did not answer is asked only after all others.
 const REST: Duration = Duration::from_secs(2);
 
+/// How long a call waits for others to end if there is no room for it.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 /// The largest request, in bytes, that is posted on the stream of calls. A larger one would hold up
 /// the calls behind it.
 const SMALL_BYTES: usize = 16 << 10;
+
+/// Why a call was not sent.
+#[derive(Debug, thiserror::Error)]
+#[error("no room for another call: control works on as many as --control-calls says")]
+pub(super) struct Full;
 
 /// One control. Its Watch stream has a connection of its own, so that neither the stream nor the
 /// calls wait for the other. The stream of calls shares the connection of the unary calls.
@@ -35,6 +47,11 @@ pub(super) struct Node {
     pub(super) client: Client,
     channel: Channel,
     calls: Calls,
+    /// Room for calls: when messages come faster than this control takes them, the latest are
+    /// refused at once, so that the others don't all come too late.
+    room: Semaphore,
+    /// Chooses the calls without room that are logged.
+    overloads: Sampler,
     pub(super) watch: Watch,
     resting_until: Mutex<Option<Instant>>,
     /// Notified when this control did not answer.
@@ -46,6 +63,7 @@ impl Node {
         address: &str,
         endpoint: &Endpoint,
         key: &Bearer,
+        room: Semaphore,
         failed: &Arc<Notify>,
     ) -> Self {
         let channel = connect(endpoint, key);
@@ -54,6 +72,8 @@ impl Node {
             client: client(channel.clone()),
             calls: Calls::new(client(channel.clone())),
             channel,
+            room,
+            overloads: Sampler::default(),
             watch: Watch::new(address, client(connect(endpoint, key))),
             resting_until: Mutex::new(None),
             failed: failed.clone(),
@@ -72,6 +92,7 @@ impl Node {
         &self,
         request: ResolveTokenRequest,
     ) -> Result<ResolveTokenResponse, Status> {
+        let _room = self.room().await?;
         let Some(stream) = self.calls.stream() else {
             let answer = self.client.clone().resolve_token(request).await?;
             self.calls.prepare();
@@ -87,6 +108,7 @@ impl Node {
         &self,
         request: PostMessageRequest,
     ) -> Result<PostMessageResponse, Status> {
+        let _room = self.room().await?;
         let is_small = request.encoded_len() <= SMALL_BYTES;
         let Some(stream) = is_small.then(|| self.calls.stream()).flatten() else {
             let answer = self.client.clone().post_message(request).await?;
@@ -97,6 +119,20 @@ impl Node {
             Answer::PostMessage(answer) => Ok(answer),
             _ => Err(of_another_call()),
         }
+    }
+
+    /// Waits until there is room for a call.
+    ///
+    /// # Errors
+    /// [`Full`], as the status's cause.
+    async fn room(&self) -> Result<SemaphorePermit<'_>, Status> {
+        if let Ok(Ok(room)) = timeout(PATIENCE, self.room.acquire()).await {
+            return Ok(room);
+        }
+        if let Some(left_out) = self.overloads.sample() {
+            tracing::warn!(control = self.address, left_out, "{Full}");
+        }
+        Err(Status::from_error(Full.into()))
     }
 
     /// Asks this control only after all others for the next [`REST`], because it did not answer.

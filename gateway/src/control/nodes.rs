@@ -3,7 +3,7 @@
 use super::{
     client::{Client, cause, causes},
     names::Names,
-    node::Node,
+    node::{Full, Node},
     refusal::Refusal,
 };
 use arizuko_proto::{
@@ -35,12 +35,17 @@ pub(super) enum Effect {
 }
 
 impl Nodes {
-    pub(super) fn new(addresses: &[String], key: &str, tls: &ClientFiles) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        addresses: &[String],
+        key: &str,
+        tls: &ClientFiles,
+        calls: u32,
+    ) -> anyhow::Result<Self> {
         anyhow::ensure!(!addresses.is_empty(), "no control is named: use --control");
         let key = Bearer::new(Some(key))?;
         let target = |address: &String| Ok((address.clone(), Target::new(address, tls)?));
         let targets = addresses.iter().map(target).collect::<anyhow::Result<_>>()?;
-        let names = Names::new(targets, key);
+        let names = Names::new(targets, key, calls);
         let (sender, nodes) = watch::channel(names.nodes(&[])?.into());
         if names.can_change() {
             tokio::spawn(names.follow(sender));
@@ -97,6 +102,9 @@ impl Nodes {
                 Ok(Err(status)) => status,
                 Err(_) => Status::deadline_exceeded("no answer in time"),
             };
+            if causes(&status).any(|error| error.is::<Full>()) {
+                continue;
+            }
             may_be_done |= match ErrorReason::of(&status) {
                 Some(ErrorReason::Unavailable) => false,
                 Some(ErrorReason::OutcomeUnknown) => true,

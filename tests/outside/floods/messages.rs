@@ -4,7 +4,10 @@ use super::Scene;
 use crate::chat::proof::solve;
 use arizuko_proto::v1::{LinkLimits, ProofOfWork};
 use arizuko_tests::prelude::*;
-use futures_util::future::join_all;
+use futures_util::{
+    future::join_all,
+    stream::{FuturesUnordered, StreamExt as _},
+};
 
 /// Where a flood's messages go.
 enum To {
@@ -207,4 +210,25 @@ async fn that_wait_of_a_conversation(kind: Kind) {
         taken <= 2
     };
     scene.withstands(wave).await;
+}
+
+/// The store hangs, so no message is answered; a gateway holds few of them all the same.
+#[apply(one_redis)]
+async fn messages_that_control_has_no_room_for(kind: Kind) {
+    const ROOM: usize = 4;
+    let settings = [("ARIZUKO_CONTROL_CALLS", "4"), ("ARIZUKO_ADDRESS_TURNS", "100")];
+    let mut stack = Stack::with(kind, &settings).await;
+    let visitor = stack.visit("acme").await;
+    stack.redis().freeze();
+    let message = json!({"content": "hello"});
+    let sending = (0..3 * ROOM).map(|_| send(visitor.request(Method::POST, "").json(&message)));
+    let mut answers = sending.collect::<FuturesUnordered<_>>();
+    for _ in 0..2 * ROOM {
+        let refused = within("a refusal", answers.next()).await.expect("there are more");
+        refused.refused(503, "UNAVAILABLE");
+    }
+    stack.redis().thaw();
+    while let Some(taken) = within("the others", answers.next()).await {
+        taken.expect(202);
+    }
 }
