@@ -17,8 +17,6 @@ use tonic::Streaming;
 
 /// How many turns an agent holds at a time.
 pub(crate) const CREDIT: u32 = 64;
-/// How often an agent renews its lease: twice as often as control asks for by default.
-const HEARTBEAT: Duration = Duration::from_millis(2_500);
 
 /// Agents that answer until they are dropped.
 pub(crate) struct Agents(#[expect(dead_code, reason = "dropping it ends them")] JoinSet<()>);
@@ -28,7 +26,7 @@ impl Agents {
     pub(crate) async fn attach(topology: &Topology, folder: &str, agents: usize) -> Self {
         let mut tasks = JoinSet::new();
         for _ in 0..agents {
-            let mut session = Session::begin(topology, folder).await;
+            let mut session = Session::begin(topology, folder, CREDIT).await;
             tasks.spawn(async move {
                 loop {
                     let turn = session.turn().await;
@@ -48,17 +46,20 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) async fn begin(topology: &Topology, folder: &str) -> Self {
+    /// Attaches an agent that holds this many turns at a time.
+    pub(crate) async fn begin(topology: &Topology, folder: &str, credit: u32) -> Self {
         let (requests, sent) = mpsc::channel(1_024);
         let (folder, name) = (folder.to_owned(), "bench".to_owned());
-        let hello = Hello { folder, name, credit: CREDIT, ..Hello::default() };
+        let hello = Hello { folder, name, credit, ..Hello::default() };
         say(&requests, Said::Hello(hello)).await;
         let mut client = AgentServiceClient::new(topology.operator().await);
         let attached = client.attach(ReceiverStream::new(sent)).await;
         let mut responses = attached.expect("control attaches agents").into_inner();
-        let welcome = responses.message().await.expect("control answers");
-        assert!(welcome.is_some(), "control welcomes agents");
-        Self { requests, responses, beats: interval(HEARTBEAT) }
+        let first = responses.message().await.expect("control answers").and_then(|r| r.message);
+        let Some(Heard::Welcome(welcome)) = first else { panic!("control welcomes agents") };
+        let every = welcome.heartbeat_interval.expect("control asks for heartbeats");
+        let every = Duration::try_from(every).expect("an interval is positive");
+        Self { requests, responses, beats: interval(every) }
     }
 
     /// Waits for the next turn and returns it. Renews the lease meanwhile.

@@ -18,13 +18,18 @@ pub(crate) struct Measured {
     pub(crate) per_second: f64,
     /// Processor time for each request, in microseconds, by process.
     pub(crate) cpu: Vec<(String, f64)>,
-    pub(crate) p99: Duration,
+    /// In microseconds.
+    pub(crate) latencies: Histogram<u64>,
 }
 
 impl Measured {
     /// Returns the CPU time of all processes together for each request, in microseconds.
     pub(crate) fn cpu_in_all(&self) -> f64 {
         self.cpu.iter().map(|(_, micros)| micros).sum()
+    }
+
+    pub(crate) fn p99(&self) -> Duration {
+        Duration::from_micros(self.latencies.value_at_quantile(0.99))
     }
 }
 
@@ -66,13 +71,13 @@ pub(crate) async fn saturate(
     while let Some(one) = connections.join_next().await {
         latencies.add(one.expect("the load runs to its end")).expect("the same bounds");
     }
-    measured(&latencies, length, &before, &after)
+    measured(latencies, length, &before, &after)
 }
 
 /// Returns the rate of the requests in `latencies`, and the CPU time for each of them. `before` and
 /// `after` are the CPU times at the start and at the end of `length`.
 pub(crate) fn measured(
-    latencies: &Histogram<u64>,
+    latencies: Histogram<u64>,
     length: Duration,
     before: &[(String, Duration)],
     after: &[(String, Duration)],
@@ -84,7 +89,7 @@ pub(crate) fn measured(
     Measured {
         per_second: latencies.len() as f64 / length.as_secs_f64(),
         cpu: used.collect(),
-        p99: Duration::from_micros(latencies.value_at_quantile(0.99)),
+        latencies,
     }
 }
 

@@ -11,8 +11,12 @@ mod agent;
 mod floor;
 mod frames;
 mod http;
+mod live;
 mod load;
 mod overdue;
+mod overload;
+mod plot;
+mod replica;
 mod report;
 mod rows;
 mod servers;
@@ -57,9 +61,12 @@ const USAGE: &str = "\
 Usage: tests/bench [--quick] [ROW…]
 
 Measures the release build in alternation with floors, and prints a Markdown table with the goals.
-Writes the table to target/bench/results.md, and every round to target/bench/results.json.
+Writes the table to target/bench/results.md, every round to target/bench/results.json, and plots
+(SVG) beside them. Needs what tests/run installs and, for the frames, nginx's module nchan: Debian's
+package libnginx-mod-nchan.
 
-  ROW      measure only these: post, turn, page, streams, links, agents, kept, overdue or frames
+  ROW      measure only these: post, turn, page, streams, links, agents, kept, overdue, frames or
+           overload
   --quick  shorter and fewer rounds: under two minutes
   --help   print this
 ";
@@ -77,6 +84,10 @@ fn main() {
     words.retain(|word| word != "--quick");
     let plan = if words.len() < whole { QUICK } else { WHOLE };
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
+    assert!(
+        !wanted("frames") || live::has_nchan(),
+        "the rows about frames need nchan: apt install libnginx-mod-nchan"
+    );
     let mut report = Report::default();
     runtime().block_on(rows::measure(plan, &wanted, &mut report));
     let folder = servers::workspace().join("target/bench");

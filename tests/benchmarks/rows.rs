@@ -3,10 +3,10 @@
 use crate::{
     Plan,
     agent::Agents,
-    frames,
     http::{Connection, request},
+    live,
     load::{Measured, saturate},
-    overdue,
+    overdue, overload, replica,
     report::{
         Goal::{AtLeast, AtMost},
         Report,
@@ -19,7 +19,7 @@ use tokio::{task::JoinSet, time::sleep};
 pub(crate) const MESSAGE: &str = r#"{"content":"Where is my order? I have waited since Monday."}"#;
 pub(crate) const JSON: &str = "content-type: application/json\r\naccept: application/json\r\n";
 const HTML: &str = "accept: text/html\r\n";
-const EVENTS: &str = "accept: text/event-stream\r\n";
+pub(crate) const EVENTS: &str = "accept: text/event-stream\r\n";
 
 /// How many turns are made to see what one leaves in the store.
 const KEPT: u32 = 1_000;
@@ -51,7 +51,11 @@ pub(crate) async fn measure(plan: Plan, wanted: &impl Fn(&str) -> bool, report: 
         overdue::measure(plan, report).await;
     }
     if wanted("frames") {
-        frames::measure(plan, report).await;
+        replica::measure(plan, report).await;
+        live::measure(plan, report).await;
+    }
+    if wanted("overload") {
+        overload::measure(plan, report).await;
     }
 }
 
@@ -81,7 +85,7 @@ async fn posts(plan: Plan, report: &mut Report) {
     report.add("POST, Redis: CPU ÷ floor", AtMost(4.0), cpu, last(2));
     let rate = each(|[bare, _, redis, _]| redis.per_second / bare.per_second);
     report.add("POST, Redis: requests a second ÷ bare POST", AtLeast(0.2), rate, last(0));
-    let p99 = each(|[bare, _, redis, _]| redis.p99.as_secs_f64() / bare.p99.as_secs_f64());
+    let p99 = each(|[bare, _, redis, _]| redis.p99().as_secs_f64() / bare.p99().as_secs_f64());
     report.add("POST, Redis: p99 at 64 connections ÷ bare POST", AtMost(2.5), p99, last(1));
     let cpu = each(|[_, script, _, file]| file.cpu_in_all() / script.cpu_in_all());
     report.add("POST, embedded store: CPU ÷ floor", AtMost(8.0), cpu, last(3));
@@ -271,6 +275,6 @@ async fn kept(plan: Plan, report: &mut Report) {
 fn detail(measured: &Measured) -> String {
     let cpu = measured.cpu.iter().map(|(name, micros)| format!("{name} {micros:.0} µs"));
     let cpu = cpu.collect::<Vec<_>>().join(", ");
-    let (rate, p99) = (measured.per_second, measured.p99.as_secs_f64() * 1e3);
+    let (rate, p99) = (measured.per_second, measured.p99().as_secs_f64() * 1e3);
     format!("{rate:.0}/s, p99 {p99:.1} ms; {cpu}")
 }

@@ -48,7 +48,11 @@ const SETTINGS: [(&str, &str); 15] = [
 /// The processes whose CPU time and memory are measured.
 pub(crate) struct Processes<'a>(Vec<&'a Process>);
 
-impl Processes<'_> {
+impl<'a> Processes<'a> {
+    pub(crate) fn new(processes: impl IntoIterator<Item = &'a Process>) -> Self {
+        Self(processes.into_iter().collect())
+    }
+
     /// Returns the CPU time of each process, by name.
     pub(crate) fn cpu(&self) -> Vec<(String, Duration)> {
         self.0.iter().map(|process| (process.name().to_owned(), process.cpu_time())).collect()

@@ -29,11 +29,16 @@ pub async fn curl(arguments: &[&str]) -> Outcome {
 
 /// Starts an nginx with this `http` block. It writes only to `folder`.
 pub fn nginx(folder: &Path, http: &str) -> Process {
+    nginx_with(folder, "", http)
+}
+
+/// Starts an nginx like [`nginx`], with these directives outside the block.
+pub fn nginx_with(folder: &Path, directives: &str, http: &str) -> Process {
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {kind};"))
         .concat();
     let config = format!(
-        "daemon off; master_process off; pid nginx.pid; events {{}}\n\
+        "{directives} daemon off; master_process off; pid nginx.pid; events {{}}\n\
          http {{ access_log off; {temporary}\n{http} }}\n"
     );
     fs::write(folder.join("nginx.conf"), config).expect("the folder is ours");
