@@ -253,7 +253,7 @@ mod tests {
         stored.applied_to = Some(Time::from_millis(from));
         let body = serde_json::to_string(&stored).expect("it is JSON").into();
         let record = Found::Record(Some(store::Record { version: 1, body }));
-        known.0.insert(Read::Record(FolderSettings::name("acme")), record);
+        known.insert(Read::Record(FolderSettings::name("acme")), record);
         for _ in 0..10 {
             let mut tx = Tx::new(&known, &limits, Time::from_millis(9), [0; 32]);
             let read = match apply(&mut tx, "acme") {
@@ -274,7 +274,7 @@ mod tests {
             let found = scores.iter().filter(|score| *score >= min).take(*limit as usize);
             let member = |score: &u64| Member { name: "c".to_owned(), score: *score };
             let found = Found::Set(found.map(member).collect());
-            known.0.insert(read, found);
+            known.insert(read, found);
         }
         panic!("it reads on and on")
     }

@@ -196,7 +196,7 @@ impl Ledger {
                     reading = Reading::afresh();
                     for (name, record) in fresh {
                         self.note(partition, name.clone(), record.clone());
-                        reading.known.0.insert(Read::Record(name), Found::Record(record));
+                        reading.known.insert(Read::Record(name), Found::Record(record));
                     }
                     if line.is_none()
                         && let Some(record) = first
@@ -312,7 +312,7 @@ impl Ledger {
             if let (Read::Record(name), Found::Record(record)) = (&read, &found) {
                 self.note(partition, name.clone(), record.clone());
             }
-            reading.known.0.insert(read, found);
+            reading.known.insert(read, found);
         }
         Ok(())
     }

@@ -34,6 +34,7 @@ mod link_limits;
 mod listener;
 mod long_answers;
 mod looks;
+mod maps;
 mod metrics;
 mod names;
 mod proof;

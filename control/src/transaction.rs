@@ -9,6 +9,7 @@
 use crate::{
     fence,
     limits::Limits,
+    maps::FastMap,
     names::{self, Due, Set},
     refusal::Refusal,
     store::{self, Batch, Flow, Found, Guard, Partition, Read, Version, Write},
@@ -18,18 +19,14 @@ use arizuko_proto::public_id::{TIME_BYTES, Timed};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
-use std::{
-    cell::RefCell,
-    collections::{HashMap, hash_map::Entry},
-    fmt::Display,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::hash_map::Entry, fmt::Display, sync::Arc, time::Duration};
 
 mod bounds;
+mod known;
 mod sets;
 mod tracked;
 
+pub(crate) use known::Known;
 pub(crate) use tracked::Tracked;
 
 /// A value that is stored under one name, as JSON.
@@ -68,10 +65,6 @@ impl From<Refusal> for Stop {
 /// A decision's outcome.
 pub(crate) type Decision<T> = Result<T, Stop>;
 
-/// The records, sets and logs that have been loaded for a decision.
-#[derive(Default)]
-pub(crate) struct Known(pub(crate) HashMap<Read, Found>);
-
 /// Returns a record as this control remembers it, which may be out of date.
 pub(crate) type Hint<'a> = &'a (dyn Fn(&str) -> Option<store::Record> + Sync);
 
@@ -86,7 +79,7 @@ struct Written {
 pub(crate) struct Effects {
     pub(crate) batch: Batch,
     /// The refusal to give for each limit that the batch may reach.
-    pub(crate) full: HashMap<String, Refusal>,
+    pub(crate) full: FastMap<String, Refusal>,
     /// The records that the batch puts and that are worth remembering, and those that it deletes.
     pub(crate) hints: Vec<(String, Option<Arc<str>>)>,
 }
@@ -99,17 +92,17 @@ pub(crate) struct Tx<'a> {
     /// Asked for records that aren't known, if hints may be used.
     hint: Option<Hint<'a>>,
     /// The records that were read from hints.
-    hinted: RefCell<HashMap<String, store::Record>>,
+    hinted: RefCell<FastMap<String, store::Record>>,
     seed: [u8; 32],
     drawn: u32,
-    read: HashMap<String, Option<Version>>,
-    written: HashMap<String, Written>,
+    read: FastMap<String, Option<Version>>,
+    written: FastMap<String, Written>,
     /// Records that were assumed to be absent without a look.
     guesses: Vec<Read>,
     bounds: Vec<Guard>,
     /// The refusals to give if a set or counter of `bounds` is full, and for buckets whose refusal
     /// is not the usual one. If a name has two, the first is used.
-    full: HashMap<String, Refusal>,
+    full: FastMap<String, Refusal>,
     writes: Vec<Write>,
 }
 
@@ -126,11 +119,11 @@ impl<'a> Tx<'a> {
             hinted: RefCell::default(),
             seed,
             drawn: 0,
-            read: HashMap::new(),
-            written: HashMap::new(),
+            read: FastMap::default(),
+            written: FastMap::default(),
             guesses: Vec::new(),
             bounds: Vec::new(),
-            full: HashMap::new(),
+            full: FastMap::default(),
             writes: Vec::new(),
         }
     }
@@ -141,7 +134,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Takes the records that the decision read from hints.
-    pub(crate) fn take_hinted(&mut self) -> HashMap<String, store::Record> {
+    pub(crate) fn take_hinted(&mut self) -> FastMap<String, store::Record> {
         self.hinted.take()
     }
 
@@ -189,22 +182,21 @@ impl<'a> Tx<'a> {
     }
 
     fn record(&self, name: &str) -> Decision<Option<store::Record>> {
-        let missing = match self.known(Read::Record(name.to_owned())) {
-            Ok(Found::Record(found)) => return Ok(found.clone()),
-            Ok(_) => return Err(Stop::Corrupt(format!("{name} is not a record"))),
-            Err(missing) => missing,
-        };
+        if let Some(found) = self.known.record(name) {
+            return Ok(found.clone());
+        }
         let mut hinted = self.hinted.borrow_mut();
         if let Some(before) = hinted.get(name) {
             return Ok(Some(before.clone()));
         }
-        let record = self.hint.and_then(|hint| hint(name)).ok_or(missing)?;
+        let missing = || Stop::Missing(vec![Read::Record(name.to_owned())]);
+        let record = self.hint.and_then(|hint| hint(name)).ok_or_else(missing)?;
         hinted.insert(name.to_owned(), record.clone());
         Ok(Some(record))
     }
 
     fn known(&self, read: Read) -> Decision<&'a Found> {
-        self.known.0.get(&read).ok_or_else(|| Stop::Missing(vec![read]))
+        self.known.other(&read).ok_or_else(|| Stop::Missing(vec![read]))
     }
 
     pub(crate) fn put<T: Record>(&mut self, id: &T::Id, value: &T) -> Decision<()> {

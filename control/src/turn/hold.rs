@@ -300,7 +300,8 @@ mod tests {
         };
         let waiting = Member { name: turn.id.to_string(), score: 5 };
         let stored = [stored(&session.id, &session), stored(&turn.id, &turn)];
-        let known = Known(stored.into_iter().chain([(queue, Found::Set(vec![waiting]))]).collect());
+        let mut known = Known::default();
+        known.extend(stored.into_iter().chain([(queue, Found::Set(vec![waiting]))]));
         let mut tx = Tx::new(&known, &limits, now, [0; 32]);
         let speakers = [session.speaker()];
         let claimed = claim(&mut tx, &before, &speakers).expect("everything is known");

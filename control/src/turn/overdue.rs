@@ -45,6 +45,10 @@ pub(crate) fn check(tx: &mut Tx<'_>, id: &TurnId) -> Decision<()> {
 }
 
 fn expire(tx: &mut Tx<'_>, turn: Tracked<Turn>) -> Decision<()> {
+    let Some(exchange) = Exchange::of(tx, turn)? else {
+        return Ok(());
+    };
+    let turn = &exchange.turn;
     let plan = tx.get::<Input>(&turn.id)?.map(|input| input.plan).unwrap_or_default();
     let token = tx.get::<Token>(&turn.origin.token)?;
     let away = token.as_ref().and_then(|token| token.options.looks.away_now(tx.now));
@@ -53,9 +57,6 @@ fn expire(tx: &mut Tx<'_>, turn: Tracked<Turn>) -> Decision<()> {
         ("", None, 0) => NOBODY_CAME,
         ("", None, _) => TOOK_TOO_LONG,
         (say, _, _) => say,
-    };
-    let Some(exchange) = Exchange::of(tx, turn)? else {
-        return Ok(());
     };
     let ending = Ending { outcome: Outcome::Expired, error, detail: "past its deadline" };
     end(tx, exchange, &ending).map(drop)

@@ -1,9 +1,13 @@
 //! Encodes a batch as a call of the script, and decodes the script's answer.
 
 use super::{Redis, record, wake};
-use crate::store::{Batch, Commit, Guard, Version, Write, channels::channel, fair};
+use crate::{
+    maps::{FastMap, FastSet},
+    store::{Batch, Commit, Guard, Version, Write, channels::channel, fair},
+};
 use ::redis::{Arg, Cmd, RedisError, Value, from_redis_value};
-use std::collections::{HashMap, HashSet};
+use foldhash::fast::FixedState;
+use std::collections::HashMap;
 
 /// The room that a call begins with, in arguments, in bytes, and in keys: enough for a message.
 const ARGS: usize = 192;
@@ -16,9 +20,9 @@ pub(super) struct Call<'a> {
     batch: &'a Batch,
     /// The names of KEYS, without the store's prefix and partition.
     pub(super) names: Vec<&'a str>,
-    indices: HashMap<&'a str, usize>,
+    indices: FastMap<&'a str, usize>,
     /// The checks that the call has.
-    checked: HashSet<(&'static str, usize)>,
+    checked: FastSet<(&'static str, usize)>,
     /// The arguments after KEYS. They are kept apart, because KEYS are known only once all
     /// arguments are added.
     args: Cmd,
@@ -26,9 +30,14 @@ pub(super) struct Call<'a> {
 
 impl<'a> Call<'a> {
     pub(super) fn new(store: &'a Redis, batch: &'a Batch) -> Self {
-        let (names, args) = (Vec::with_capacity(KEYS), Cmd::with_capacity(ARGS, ARGS_BYTES));
-        let (indices, checked) = (HashMap::with_capacity(KEYS), HashSet::with_capacity(KEYS));
-        let mut call = Self { store, batch, names, indices, checked, args };
+        let mut call = Self {
+            store,
+            batch,
+            names: Vec::with_capacity(KEYS),
+            indices: FastMap::with_capacity_and_hasher(KEYS, FixedState::default()),
+            checked: FastSet::with_capacity_and_hasher(KEYS, FixedState::default()),
+            args: Cmd::with_capacity(ARGS, ARGS_BYTES),
+        };
         call.args.arg(batch.now).arg(hexadecimal(batch.version));
         call.values();
         batch.guards.iter().for_each(|guard| call.guard(guard));
