@@ -11,6 +11,7 @@ mod agent;
 mod floor;
 mod frames;
 mod http;
+mod kept;
 mod live;
 mod load;
 mod overdue;
@@ -20,6 +21,7 @@ mod replica;
 mod report;
 mod rows;
 mod servers;
+mod streams;
 
 use report::Report;
 use std::{env, fs, time::Duration};
@@ -30,8 +32,11 @@ pub(crate) struct Plan {
     /// How long one measurement takes.
     pub(crate) length: Duration,
     pub(crate) rounds: usize,
-    /// How many event streams are open at once where the row is about open streams.
+    /// How many event streams are open at once where the row is about open streams; fewer where a
+    /// process can't open that many files.
     pub(crate) streams: usize,
+    /// How many turns the store keeps at the end of the row about kept turns.
+    pub(crate) kept: f64,
     /// How many links are revoked at once.
     pub(crate) links: usize,
     /// How many turns are overdue at once.
@@ -44,6 +49,7 @@ const WHOLE: Plan = Plan {
     length: Duration::from_secs(4),
     rounds: 5,
     streams: 10_000,
+    kept: 100_000.0,
     links: 10_000,
     overdue: 100_000,
     deadline: Duration::from_secs(90),
@@ -52,6 +58,7 @@ const QUICK: Plan = Plan {
     length: Duration::from_secs(1),
     rounds: 3,
     streams: 1_000,
+    kept: 5_000.0,
     links: 1_000,
     overdue: 10_000,
     deadline: Duration::from_secs(15),

@@ -4,8 +4,9 @@ use crate::servers::workspace;
 use plotters::prelude::*;
 use std::{error::Error, fs};
 
-/// Black, and two colours that the colour-blind can tell apart.
-const COLOURS: [RGBColor; 3] = [RGBColor(0, 0, 0), RGBColor(0, 114, 178), RGBColor(213, 94, 0)];
+/// Black, and colours that the colour-blind can tell apart.
+const COLOURS: [RGBColor; 4] =
+    [RGBColor(0, 0, 0), RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115)];
 
 pub(crate) struct Line {
     pub(crate) name: &'static str,

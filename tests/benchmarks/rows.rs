@@ -4,25 +4,25 @@ use crate::{
     Plan,
     agent::Agents,
     http::{Connection, request},
-    live,
+    kept, live,
     load::{Measured, saturate},
-    overdue, overload, replica,
+    overdue, overload,
+    plot::{Line, plot},
+    replica,
     report::{
         Goal::{AtLeast, AtMost},
         Report,
     },
     servers::{Floor, Processes, Topology},
+    streams,
 };
-use std::time::{Duration, Instant};
-use tokio::{task::JoinSet, time::sleep};
+use std::time::Instant;
+use tokio::time::sleep;
 
 pub(crate) const MESSAGE: &str = r#"{"content":"Where is my order? I have waited since Monday."}"#;
 pub(crate) const JSON: &str = "content-type: application/json\r\naccept: application/json\r\n";
 const HTML: &str = "accept: text/html\r\n";
 pub(crate) const EVENTS: &str = "accept: text/event-stream\r\n";
-
-/// How many turns are made to see what one leaves in the store.
-const KEPT: u32 = 1_000;
 
 /// Measures the wanted groups of rows.
 pub(crate) async fn measure(plan: Plan, wanted: &impl Fn(&str) -> bool, report: &mut Report) {
@@ -36,7 +36,7 @@ pub(crate) async fn measure(plan: Plan, wanted: &impl Fn(&str) -> bool, report: 
         page(plan, report).await;
     }
     if wanted("streams") {
-        streams(plan, report).await;
+        streams::measure(plan, report).await;
     }
     if wanted("links") {
         links(plan, report).await;
@@ -45,7 +45,7 @@ pub(crate) async fn measure(plan: Plan, wanted: &impl Fn(&str) -> bool, report: 
         agents(plan, report).await;
     }
     if wanted("kept") {
-        kept(plan, report).await;
+        kept::measure(plan, report).await;
     }
     if wanted("overdue") {
         overdue::measure(plan, report).await;
@@ -96,6 +96,17 @@ async fn posts(plan: Plan, report: &mut Report) {
         rate,
         String::new(),
     );
+    let last = rounds.last().expect("there are rounds");
+    let lines = ["bare POST", "floor", "Redis", "embedded store"].into_iter().zip(last);
+    let lines: Vec<Line> = lines.map(|(name, load)| Line { name, points: tail(load) }).collect();
+    plot("latency", "nines of the percentile: 2 is p99", "latency of a POST, ms", &lines);
+}
+
+/// Returns the distribution of the latencies, in milliseconds: by nines, so that its tail shows.
+fn tail(load: &Measured) -> Vec<(f64, f64)> {
+    let nines = (0..=16).map(|quarter| f64::from(quarter) / 4.0);
+    let latency = |nines: f64| load.latencies.value_at_quantile(1.0 - 10_f64.powf(-nines));
+    nines.map(|nines| (nines, latency(nines) as f64 / 1e3)).collect()
 }
 
 /// A whole turn: posted, delivered, three deltas, ended, read.
@@ -152,63 +163,6 @@ async fn page(plan: Plan, report: &mut Report) {
     report.add("page: CPU ÷ bare page of the same size", AtMost(4.0), rounds, last);
 }
 
-/// Measures the memory of idle event streams of one link, and how soon they end once the link is
-/// revoked.
-async fn streams(plan: Plan, report: &mut Report) {
-    let (mut sizes, mut ends, mut last) = (Vec::new(), Vec::new(), String::new());
-    for _ in 0..plan.rounds.min(3) {
-        let topology = Topology::on_redis().await;
-        let path = topology.issue("acme").await;
-        let posted = request("POST", &path, JSON, MESSAGE);
-        let posted = Connection::open(topology.gateway).await.ask(&posted).await;
-        let posted: serde_json::Value = serde_json::from_slice(&posted.body).expect("JSON");
-        let conversation = posted["conversation"].as_str().expect("a text");
-        let stream = request("GET", &format!("{path}c/{conversation}/sse"), EVENTS, "");
-        let before = topology.processes().private_memory();
-        let mut opened = Vec::new();
-        for _ in 0..plan.streams {
-            let mut connection = Connection::open(topology.gateway).await;
-            assert_eq!(connection.subscribe(&stream).await, 200);
-            opened.push(connection);
-        }
-        // Gives the servers time to free the memory that opening the streams took.
-        sleep(Duration::from_secs(1)).await;
-        let after = topology.processes().private_memory();
-        let each = |(before, after): (&(String, u64), &(String, u64))| {
-            (
-                before.0.clone(),
-                (after.1.saturating_sub(before.1)) as f64 / 1024.0 / plan.streams as f64,
-            )
-        };
-        let each: Vec<(String, f64)> = before.iter().zip(&after).map(each).collect();
-        sizes.push(each.iter().filter(|(name, _)| name != "redis").map(|(_, kib)| kib).sum());
-        last = each
-            .iter()
-            .map(|(name, kib)| format!("{name} {kib:.1} KiB"))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let mut waiting = JoinSet::new();
-        for mut connection in opened {
-            waiting.spawn(async move {
-                connection.wait_for(b"event: revoked").await;
-                Instant::now()
-            });
-        }
-        let begun = Instant::now();
-        topology.revoke("web:acme").await;
-        let mut ended: Vec<Instant> = waiting.join_all().await;
-        ended.sort();
-        ends.push((ended[ended.len() * 99 / 100] - begun).as_secs_f64() * 1e3);
-    }
-    report.add("idle streams: KiB each, gateway and control", AtMost(8.0), sizes, last);
-    report.add(
-        "streams of a revoked link: ms until 99 % have ended",
-        AtMost(250.0),
-        ends,
-        String::new(),
-    );
-}
-
 /// Revokes all links of one address, of which none may work when the call returns.
 async fn links(plan: Plan, report: &mut Report) {
     for (name, topology) in [
@@ -247,29 +201,6 @@ async fn agents(plan: Plan, report: &mut Report) {
             used.iter().map(|(name, ms)| format!("{name} {ms:.1}")).collect::<Vec<_>>().join(", ");
     }
     report.add("200 idle agents: CPU, ms a second", AtMost(3.0), rounds, last);
-}
-
-/// What a turn leaves in the store.
-async fn kept(plan: Plan, report: &mut Report) {
-    for (name, topology) in [
-        ("bytes a kept turn, Redis", Topology::on_redis().await),
-        ("bytes a kept turn, embedded store", Topology::embedded().await),
-    ] {
-        let _agents = Agents::attach(&topology, "acme", 1).await;
-        let path = format!("{}?wait=20", topology.issue("acme").await);
-        let post = request("POST", &path, JSON, MESSAGE);
-        let mut rounds = Vec::new();
-        for _ in 0..plan.rounds.min(3) {
-            let before = topology.stored_bytes().await;
-            let mut connection = Connection::open(topology.gateway).await;
-            for _ in 0..KEPT {
-                assert_eq!(connection.ask(&post).await.status, 200);
-            }
-            let after = topology.stored_bytes().await;
-            rounds.push(after.saturating_sub(before) as f64 / f64::from(KEPT));
-        }
-        report.add(name, AtMost(2_000.0), rounds, String::new());
-    }
 }
 
 fn detail(measured: &Measured) -> String {
