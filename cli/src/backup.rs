@@ -40,15 +40,15 @@ impl Args {
 pub(crate) fn back_up(args: &Args, console: &mut Console<'_>) -> anyhow::Result<()> {
     let folder = args.folder()?;
     let to_output = args.file.as_os_str() == "-";
+    let cannot = || format!("cannot read {}", args.file.display());
     let mut copy = if to_output {
         ensure!(!io::stdout().is_terminal(), "a backup is not text: write it to a file or a pipe");
         arizuko_control::snapshot(&folder)?
     } else {
         arizuko_control::backup(&folder, &args.file)?;
-        let copy = File::open(&args.file);
-        copy.with_context(|| format!("cannot read {}", args.file.display()))?
+        File::open(&args.file).with_context(cannot)?
     };
-    let bytes = copy.metadata().context("cannot look at the backup")?.len();
+    let bytes = copy.metadata().with_context(cannot)?.len();
     if to_output {
         console.copy(&mut copy)?;
     }

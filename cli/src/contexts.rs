@@ -1,7 +1,7 @@
 //! The contexts that `arizuko context` keeps in the user's configuration: for each name, the
 //! controls to call and the files to call them with. It keeps no secrets, only the names of files.
 
-use crate::directories;
+use crate::{directories, toml_text};
 use anyhow::{Context as _, ensure};
 use arizuko_proto::tls::ClientFiles;
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,9 @@ pub(crate) fn chosen() -> anyhow::Result<Option<Context>> {
 pub(crate) fn read() -> anyhow::Result<Contexts> {
     let file = file()?;
     match fs::read_to_string(&file) {
-        Ok(text) => toml::from_str(&text).with_context(|| format!("cannot use {}", file.display())),
+        Ok(text) => {
+            toml_text::parse(&text).with_context(|| format!("cannot use {}", file.display()))
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Contexts::new()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
     }

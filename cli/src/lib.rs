@@ -38,6 +38,7 @@ mod table;
 mod tail;
 mod time;
 mod token;
+mod toml_text;
 mod turn;
 mod up;
 mod watch;

@@ -5,7 +5,7 @@ use std::{
     env,
     fs::{self, File, Metadata},
     io::Read as _,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -67,6 +67,26 @@ pub fn check_folder(path: &Path) -> anyhow::Result<()> {
     ensure!(
         !is_open(&about),
         "others can read or write {shown}, which holds keys and conversations: run `chmod 700 {shown}`"
+    );
+    Ok(())
+}
+
+/// Refuses a folder of another user. Files that root makes in a service's folder would be root's, and
+/// the service could not open them.
+///
+/// # Errors
+/// The folder is another user's, or nobody can say whose it is.
+pub fn check_owner(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    let uid = |path: &Path| {
+        let about = fs::metadata(path);
+        about.with_context(|| format!("cannot look at {}", path.display())).map(|about| about.uid())
+    };
+    // Linux gives this folder the user and group of the process.
+    let (owner, ours) = (uid(path)?, uid(Path::new("/proc/self"))?);
+    ensure!(
+        owner == ours,
+        "{shown} is the folder of the user {owner}: run this as that user, for example with `sudo -u '#{owner}'`"
     );
     Ok(())
 }

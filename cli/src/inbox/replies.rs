@@ -1,5 +1,6 @@
 //! Canned replies, which are read from a file and have names.
 
+use crate::toml_text;
 use anyhow::{Context as _, anyhow, ensure};
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -14,11 +15,8 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Replies> {
 }
 
 fn parse(text: &str) -> anyhow::Result<Replies> {
-    let replies: Replies = toml::from_str(text).map_err(|wrong: toml::de::Error| {
-        let before = wrong.span().and_then(|span| text.get(..span.start));
-        let line = before.unwrap_or_default().matches('\n').count() + 1;
-        anyhow!("line {line}: {}; write `name = \"text\"`", wrong.message())
-    })?;
+    let replies: Replies =
+        toml_text::parse(text).map_err(|wrong| anyhow!("{wrong}; write `name = \"text\"`"))?;
     for (name, text) in &replies {
         let is_word = !name.is_empty() && !name.contains(char::is_whitespace);
         ensure!(is_word, "{name:?} is not one word: `/r NAME` could not say it");

@@ -1,7 +1,8 @@
 //! Reads and writes routes as a TOML file.
 
 use super::entry::Entry;
-use anyhow::{Context as _, anyhow, bail};
+use crate::toml_text;
+use anyhow::{Context as _, bail};
 use arizuko_proto::v1::Route;
 use serde::{Deserialize, Serialize};
 use std::{fs, io, path::Path};
@@ -38,16 +39,9 @@ pub(super) fn read(path: &Path) -> anyhow::Result<(Option<String>, Vec<Route>)> 
             name(path)
         );
     }
-    let table = parse(&text).with_context(|| format!("{} was not applied", name(path)))?;
+    let table: Table =
+        toml_text::parse(&text).with_context(|| format!("{} was not applied", name(path)))?;
     Ok((table.scope, table.route.into_iter().map(Route::from).collect()))
-}
-
-fn parse(text: &str) -> anyhow::Result<Table> {
-    toml::from_str(text).map_err(|wrong: toml::de::Error| {
-        let before = wrong.span().and_then(|span| text.get(..span.start));
-        let line = before.unwrap_or_default().matches('\n').count() + 1;
-        anyhow!("line {line}: {}", wrong.message())
-    })
 }
 
 /// Returns the text of a file with these routes.
@@ -89,9 +83,10 @@ to = "acme/boss"
     #[test]
     fn a_written_file_reads_the_same() {
         for whole in [WHOLE, "scope = \"acme\"\nroute = []"] {
-            let table = parse(whole).unwrap();
+            let table = toml_text::parse::<Table>(whole).unwrap();
             let routes = table.route.iter().cloned().map(Route::from).collect();
-            let again = parse(&text(table.scope.clone(), routes).unwrap()).unwrap();
+            let again =
+                toml_text::parse::<Table>(&text(table.scope.clone(), routes).unwrap()).unwrap();
             assert_eq!((again.scope, again.route), (table.scope, table.route));
         }
     }
@@ -108,7 +103,7 @@ to = "acme/boss"
             ("[[route]]\nprefix = \"web:a\"\nonly_folder = \"a\"", 3, "only_folder"),
             ("[[route]]\nprefix = ", 2, "value"),
         ] {
-            let error = parse(wrong).err().expect(wrong).to_string();
+            let error = toml_text::parse::<Table>(wrong).err().expect(wrong).to_string();
             assert!(error.starts_with(&format!("line {line}: ")), "{error}");
             assert!(error.contains(word) && !error.contains('\n'), "{error}");
         }

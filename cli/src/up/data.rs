@@ -19,12 +19,13 @@ pub(super) struct DataFolder {
 
 impl DataFolder {
     /// Opens the folder, or creates it for this user alone. Refuses a folder that others can read
-    /// or write.
+    /// or write, and another user's.
     pub(super) fn open(path: PathBuf) -> anyhow::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(|| {
             format!("cannot create {}: name another folder with --data-dir", path.display())
         })?;
         private::check_folder(&path)?;
+        private::check_owner(&path)?;
         Ok(Self { path })
     }
 

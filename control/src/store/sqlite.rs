@@ -97,6 +97,7 @@ impl Sqlite {
     /// Opens the store in `folder`. Creates the folder and the store if they are missing.
     pub(crate) fn open(folder: &Path, texts: Texts) -> anyhow::Result<Self> {
         make_folder(folder)?;
+        private::check_owner(folder)?;
         let lock = lock(folder)?;
         let path = folder.join(FILE);
         // SQLite's other files take their permissions from this one.
@@ -104,11 +105,8 @@ impl Sqlite {
         let channels = Arc::new(Channels::default());
 
         let log = Log::of(&path);
-        let mut connection = connect(&path)?;
-        connection.pragma_update(None, "cache_size", WRITER_CACHE)?;
-        log.begin(&connection)?;
-        connection.execute_batch(SCHEMA)?;
-        words::begin(&mut connection, &texts)?;
+        let cannot = || format!("cannot use the store in {}", path.display());
+        let connection = begin(&path, &log, &texts).with_context(cannot)?;
         let (writer, tasks) = mpsc::channel();
         let published = channels.clone();
         thread::Builder::new()
@@ -117,7 +115,7 @@ impl Sqlite {
 
         let mut readers = Vec::new();
         for number in 0..READERS {
-            let connection = connect(&path)?;
+            let connection = connect(&path).with_context(cannot)?;
             let (reader, queries) = mpsc::channel::<Query>();
             thread::Builder::new()
                 .name(format!("sqlite-reader-{number}"))
@@ -247,8 +245,20 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
             "{} is in use by another arizuko process; stop it, or pass another --data-dir",
             folder.display()
         ),
-        Err(TryLockError::Error(error)) => Err(error).context("cannot lock the data folder"),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
     }
+}
+
+/// Opens the writer's connection, and makes the tables that are missing.
+fn begin(path: &Path, log: &Log, texts: &Texts) -> anyhow::Result<Connection> {
+    let mut connection = connect(path)?;
+    connection.pragma_update(None, "cache_size", WRITER_CACHE)?;
+    log.begin(&connection)?;
+    connection.execute_batch(SCHEMA)?;
+    words::begin(&mut connection, texts)?;
+    Ok(connection)
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

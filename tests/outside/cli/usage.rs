@@ -174,6 +174,11 @@ async fn a_context_has_the_control_and_the_key_of_a_system(stack: Stack) {
     arizuko(&["context", "remove", "prod"], "").await.expect(0);
     let gone = arizuko(&["--context", "prod", "status"], "").await.expect(1);
     assert!(gone.err.contains("there is no context prod"), "{gone:?}");
+    let file = stack.folder().join("home/.config/arizuko/contexts.toml");
+    fs::write(&file, "[prod\n").expect("`context add` has made the folder");
+    let broken = arizuko(&["context", "list"], "").await.expect(1).err;
+    let told = format!("error: cannot use {}: line 1: ", file.display());
+    assert!(broken.starts_with(&told) && broken.lines().count() == 1, "{broken}");
 }
 
 #[apply(embedded)]

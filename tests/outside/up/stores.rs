@@ -2,7 +2,7 @@
 
 use super::{Home, answer, status, text};
 use arizuko_tests::prelude::*;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
 #[apply(embedded)]
 async fn only_the_user_can_read_the_data_folder() {
@@ -46,6 +46,49 @@ async fn without_a_data_dir_up_uses_the_users_data_folder() {
     let mut up = Process::start("up", up, &home.path().join("logs"));
     let ready: Value = serde_json::from_str(&up.line().await).expect("one line of JSON");
     assert_eq!(text(&ready, "data_dir"), elsewhere.join("arizuko").display().to_string());
+}
+
+#[apply(embedded)]
+async fn a_store_that_cannot_be_used_is_named() {
+    let home = Home::new();
+    let store = data_folder(&home, "data").join("arizuko.db");
+    fs::write(&store, "no database".repeat(1_000)).expect("the folder is ours");
+    let told = refused(&home, "data").await;
+    let expected = format!("cannot use the store in {}: file is not a database", store.display());
+    assert!(told.contains(&expected), "{told}");
+}
+
+#[apply(embedded)]
+async fn root_makes_no_files_in_the_folder_of_a_service() {
+    let home = Home::new();
+    let folder = data_folder(&home, "data");
+    // Only root can give a folder away, and nobody else could use such a folder.
+    let is_given = chown(&folder, Some(54_321), Some(54_321)).is_ok();
+    if is_given {
+        let told = refused(&home, "data").await;
+        assert!(
+            told.contains("run this as that user, for example with `sudo -u '#54321'`"),
+            "{told}"
+        );
+    } else {
+        assert_ne!(fs::metadata("/proc/self").expect("Linux has it").uid(), 0, "root may do that");
+    }
+    assert_eq!(fs::read_dir(&folder).expect("it is there").count(), 0, "nothing is in it");
+}
+
+/// Makes a folder for this user alone.
+fn data_folder(home: &Home, name: &str) -> PathBuf {
+    let folder = home.path().join(name);
+    fs::create_dir(&folder).expect("it is new");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    folder
+}
+
+/// Starts `up` with this data folder, and returns why it refuses.
+async fn refused(home: &Home, folder: &str) -> String {
+    let mut up = home.arizuko();
+    up.args(["up", "--listen", "127.0.0.1:0", "--control-listen", "127.0.0.1:0", "--data-dir"]);
+    run(up.arg(home.path().join(folder)), "").await.expect(1).err
 }
 
 #[apply(one_redis)]
