@@ -92,6 +92,7 @@ impl Nodes {
         F: Future<Output = Result<A, Status>>,
     {
         let nodes = self.order(place);
+        let is_only = nodes.len() == 1;
         let tries = nodes.len().max(2);
         let mut may_be_done = false;
         for node in nodes.into_iter().cycle().take(tries) {
@@ -103,6 +104,9 @@ impl Nodes {
                 Err(_) => Status::deadline_exceeded("no answer in time"),
             };
             if causes(&status).any(|error| error.is::<Full>()) {
+                if is_only {
+                    break;
+                }
                 continue;
             }
             may_be_done |= match ErrorReason::of(&status) {

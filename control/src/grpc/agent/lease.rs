@@ -31,8 +31,8 @@ pub(super) struct Lease {
     partition: Partition,
     speaker: Speaker,
     end: Instant,
-    /// The outcome of the renewal under way.
-    renewal: Option<Receiver<Result<(), Error>>>,
+    /// When the renewal under way was asked for, and its outcome.
+    renewal: Option<(Instant, Receiver<Result<(), Error>>)>,
 }
 
 impl Lease {
@@ -50,10 +50,11 @@ impl Lease {
 
     /// Renews the lease soon, if a quarter of it is over.
     pub(super) fn heartbeat(&mut self) {
-        let left = self.end.saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        let left = self.end.saturating_duration_since(now);
         if self.renewal.is_none() && left <= self.control.limits.lease * 3 / 4 {
             let asked = self.renewals.ask(&self.control, self.partition, self.speaker.clone());
-            self.renewal = Some(asked);
+            self.renewal = Some((now, asked));
         }
     }
 
@@ -61,14 +62,16 @@ impl Lease {
     /// [`Refusal::SessionOver`] if it has ended, or if a newer stream speaks for the session.
     pub(super) async fn lost(&mut self) -> Error {
         loop {
-            let Some(renewal) = &mut self.renewal else {
+            let Some((asked_at, renewal)) = &mut self.renewal else {
                 sleep_until(self.end).await;
                 return Refusal::SessionOver.into();
             };
+            let asked_at = *asked_at;
             let outcome = timeout_at(self.end, renewal).await;
             self.renewal = None;
             match outcome {
-                Ok(Ok(Ok(()))) => self.end = Instant::now() + self.control.limits.lease,
+                // In the store the lease ends later than this: it was renewed after it was asked for.
+                Ok(Ok(Ok(()))) => self.end = asked_at + self.control.limits.lease,
                 Ok(Ok(Err(error))) => return error,
                 // The lease has ended, or control is stopping.
                 Ok(Err(_)) | Err(_) => return Refusal::SessionOver.into(),
@@ -118,13 +121,14 @@ impl Renewals {
     }
 }
 
-/// Renews leases together, or one by one if something is wrong with one of the sessions.
+/// Renews leases together, or one by one if something is wrong with one of the sessions, or if
+/// deliveries to them keep changing some.
 fn renew(control: &Control, partition: Partition, asked: Vec<Asked>) -> BoxFuture<'_, ()> {
     let renewing = async move {
         let (speakers, senders): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
         let renewing = |tx: &mut Tx<'_>| session::renew(tx, &speakers);
         match control.ledger.transact(partition, &[], renewing).await {
-            Err(Error::Internal(_)) if speakers.len() > 1 => {
+            Err(Error::Internal(_) | Error::Busy) if speakers.len() > 1 => {
                 for asked in speakers.into_iter().zip(senders) {
                     renew(control, partition, vec![asked]).await;
                 }
