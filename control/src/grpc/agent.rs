@@ -52,8 +52,8 @@ impl v1::agent_service_server::AgentService for Service {
         request: Request<Streaming<AttachRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let (caller, requests) = self.authenticate(request)?;
-        let (responses, stream) = responses::channel();
         let (control, desks) = (self.control.clone(), self.desks.clone());
+        let (responses, stream) = responses::channel(control.limits.lease);
         let span = tracing::error_span!(
             "attach",
             key = caller.key_id.as_str(),

@@ -1,8 +1,12 @@
 //! Sessions that resume, and turns that go to another session.
 
 use super::protocol::{held, lost};
-use arizuko_proto::v1::{Accept, HeldTurn};
+use arizuko_proto::v1::{
+    Accept, AttachRequest, HeldTurn, agent_service_client::AgentServiceClient,
+};
 use arizuko_tests::prelude::*;
+use futures_util::stream;
+use std::iter;
 
 #[apply(every_stack)]
 async fn a_session_resumes_on_a_new_stream_with_its_turns(stack: Stack) {
@@ -139,4 +143,20 @@ async fn the_turns_of_an_agent_that_leaves_are_requeued_at_once(stack: Stack) {
     );
     let snapshot = visitor.json(&held.turn.turn_id).await;
     assert_eq!(snapshot["assistant"].as_array().map(Vec::len), Some(1), "{snapshot}");
+}
+
+/// The answers fill what the connection and control keep, so that control waits for the agent.
+#[apply(embedded)]
+async fn an_agent_that_reads_no_answers_keeps_no_stream(kind: Kind) {
+    let stack = Stack::with(kind, &[SERVED, ("ARIZUKO_LEASE", "3s")]).await;
+    let request = |message| AttachRequest { message: Some(message) };
+    let of_no_turn = Accept { turn_id: "x".repeat(64), attempt: 1 };
+    let said = iter::once(request(Said::Hello(hello("acme", 1))))
+        .chain(iter::repeat(request(Said::Accept(of_no_turn))));
+    let mut agent = AgentServiceClient::new(stack.operator(A).await);
+    let unread = agent.attach(stream::iter(said)).await.expect("control takes the agent");
+    let of_acme = ["tenant=\"acme\""];
+    stack.metric_becomes("arizuko_control_agents", &of_acme, 1.0).await;
+    stack.metric_becomes("arizuko_control_agents", &of_acme, 0.0).await;
+    drop(unread);
 }

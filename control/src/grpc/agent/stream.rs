@@ -74,6 +74,7 @@ pub(super) async fn serve(
             },
             // An agent that hangs must not keep a stream that no limit counts.
             error = stream.lease.lost() => return Err(error),
+            () = responses.stuck() => return Err(Refusal::SessionOver.into()),
             wake = stream.notices.next() => {
                 if !stream.handle_notice(wake).await? {
                     return Err(Refusal::SessionOver.into());
