@@ -5,8 +5,7 @@
 //! who searches must look at the texts. It keeps no text.
 //!
 //! A commit only notes which texts it changes: triggers do that, so that a program that doesn't
-//! know the index can't make it wrong. The writer indexes what was noted when it has nothing else
-//! to do.
+//! know the index can't make it wrong. The writer indexes what was noted when it has time.
 
 use super::read_record;
 use crate::store::Partition;
@@ -24,7 +23,7 @@ pub(crate) struct Texts {
 
 /// `indexed_text` has a row for each record in the index, and `changed_text` one for each record
 /// that has changed since, with the body that the index has seen. Deleting a text takes all of its
-/// tokens out of the file.
+/// tokens out of the file. `is_long` says that the index has nothing of the text.
 const SCHEMA: &str = "
     CREATE TABLE indexed_text (
         id INTEGER PRIMARY KEY, partition INTEGER NOT NULL, name TEXT NOT NULL,
@@ -37,10 +36,9 @@ const SCHEMA: &str = "
     INSERT INTO word (word, rank) VALUES ('secure-delete', 1);
 ";
 
-/// How many texts are indexed in one transaction, and about how many bytes of them, at most:
-/// commits wait meanwhile.
-const TEXTS: u32 = 16;
-const BYTES: usize = 64 << 10;
+/// How many bytes the texts that are indexed in one transaction have on average, at most: commits
+/// wait meanwhile.
+const BYTES: usize = 4 << 10;
 /// How many bytes a text in the index has, at most. A search looks at each longer one.
 const LONG: usize = 64 << 10;
 /// How many characters a token has.
@@ -83,33 +81,58 @@ pub(super) fn begin(connection: &mut Connection, texts: &Texts) -> rusqlite::Res
     transaction.commit()
 }
 
-/// Indexes some of the texts that have changed. Returns whether there may be more.
-pub(super) fn index(connection: &mut Connection, texts: &Texts) -> bool {
-    index_some(connection, texts).unwrap_or_else(|error| {
+/// Indexes texts that have changed, `most` at most. Returns whether there may be more.
+pub(super) fn index(connection: &mut Connection, texts: &Texts, most: usize) -> bool {
+    let indexed = match index_some(connection, texts, most) {
+        // One of them may be at fault: the others must not wait for it.
+        Err(_) if most > 1 => return (0..most).all(|_| index(connection, texts, 1)),
+        Err(error) => {
+            tracing::warn!(%error, "cannot index a text: every search will read it");
+            leave_out(connection)
+        }
+        indexed => indexed,
+    };
+    indexed.unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot index texts for searches, trying again with the next commit");
         false
     })
 }
 
-fn index_some(connection: &mut Connection, texts: &Texts) -> rusqlite::Result<bool> {
+fn index_some(connection: &mut Connection, texts: &Texts, most: usize) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached("SELECT * FROM changed_text LIMIT ?1")?;
     let changed =
-        statement.query_map([TEXTS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        statement.query_map([most as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let changed: Vec<(Partition, String, Option<String>)> = changed.collect::<Result<_, _>>()?;
     drop(statement);
     if changed.is_empty() {
         return Ok(false);
     }
+    let mut is_more = changed.len() == most;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut bytes = 0;
     for (p, name, indexed) in changed {
         bytes += index_one(&transaction, texts, (p, &name), indexed.as_deref())?;
         let sql = "DELETE FROM changed_text WHERE partition = ?1 AND name = ?2";
         transaction.prepare_cached(sql)?.execute(params![p, name])?;
-        if bytes >= BYTES {
+        if bytes >= BYTES * most {
+            is_more = true;
             break;
         }
     }
+    transaction.commit()?;
+    Ok(is_more)
+}
+
+/// Notes the first text that has changed as one that isn't in the index.
+fn leave_out(connection: &mut Connection) -> rusqlite::Result<bool> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let first = "(SELECT partition, name FROM changed_text LIMIT 1)";
+    let sql = format!(
+        "INSERT OR REPLACE INTO indexed_text (partition, name, is_long)
+             SELECT partition, name, 1 FROM {first};
+         DELETE FROM changed_text WHERE (partition, name) IN {first};"
+    );
+    transaction.execute_batch(&sql)?;
     transaction.commit()?;
     Ok(true)
 }
@@ -223,7 +246,7 @@ mod tests {
     }
 
     fn find(connection: &mut Connection, p: Partition, words: &str) -> Option<Vec<String>> {
-        while index(connection, &TEXTS) {}
+        while index(connection, &TEXTS, 16) {}
         let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
         candidates(connection, p, &words).expect("searches").map(|mut names| {
             names.sort();
@@ -270,6 +293,17 @@ mod tests {
         put(&connection, 7, "long#text", "short now");
         assert_eq!(find(&mut connection, 7, "refund"), Some(vec![]));
         assert_eq!(find(&mut connection, 7, "short"), Some(vec!["long#text".to_owned()]));
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_indexed_is_a_candidate_and_holds_up_no_other() {
+        let mut connection = open();
+        // A body that is no text can't be read.
+        let sql = "INSERT INTO record VALUES (7, 'broken#text', 1, x'ff', NULL)";
+        connection.execute(sql, []).expect("puts");
+        put(&connection, 7, "later#text", "a refund");
+        let found = find(&mut connection, 7, "refund").expect("the index helps");
+        assert_eq!(found, ["broken#text", "later#text"]);
     }
 
     #[test]

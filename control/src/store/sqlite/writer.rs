@@ -1,4 +1,5 @@
-//! The writer: commits the batches that wait, and indexes texts when none does.
+//! The writer: commits the batches that wait, and indexes texts when none does, or in turns with
+//! commits when it never has nothing to do.
 
 use super::{
     apply,
@@ -22,8 +23,10 @@ use tokio::sync::oneshot;
 const GROUP: usize = 256;
 /// How long the writer waits for a task before it indexes texts that have changed.
 const IDLE: Duration = Duration::from_millis(5);
-/// After how many groups it indexes some although it is busy.
+/// After how many groups it indexes texts although it is busy.
 const BUSY: u32 = 64;
+/// How many texts it indexes when it is idle, between two looks at the tasks.
+const TEXTS: usize = 16;
 
 pub(super) type Reply = oneshot::Sender<Result<Commit, String>>;
 
@@ -44,17 +47,16 @@ pub(super) fn run(
 ) {
     let (mut closing, mut sizes) = (None, Sizes::default());
     // How many groups were written since texts were indexed; `None` if no text has changed.
-    let mut behind = Some(0);
+    let mut behind = Some(0_u32);
     while closing.is_none() {
         let first = match behind {
             None => tasks.recv().map_err(RecvTimeoutError::from),
-            Some(BUSY..) => Err(RecvTimeoutError::Timeout),
             Some(_) => tasks.recv_timeout(IDLE),
         };
         let first = match first {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => {
-                behind = words::index(&mut connection, &texts).then_some(0);
+                behind = words::index(&mut connection, &texts, TEXTS).then_some(0);
                 log.tidy(&connection);
                 continue;
             }
@@ -68,6 +70,7 @@ pub(super) fn run(
             }
         }
         let batches: Vec<&Batch> = group.iter().map(|(batch, _)| batch).collect();
+        let size = batches.len();
         let results = apply::all(&mut connection, &mut sizes, &batches);
         for ((batch, reply), result) in group.into_iter().zip(results) {
             if result == Ok(Commit::Applied) {
@@ -76,7 +79,10 @@ pub(super) fn run(
             // If the caller is gone, nobody needs the result.
             let _ = reply.send(result);
         }
-        behind = Some(behind.unwrap_or(0) + 1);
+        let groups = behind.unwrap_or(0).saturating_add(1);
+        // Few commits change more than two texts, so the index catches up.
+        let is_behind = groups < BUSY || words::index(&mut connection, &texts, TEXTS + 2 * size);
+        behind = is_behind.then_some(groups);
         log.tidy(&connection);
     }
     let ended = log::end(&connection);
@@ -91,5 +97,33 @@ fn publish(batch: &Batch, channels: &Channels) {
             let channel = channels::channel(batch.partition, topic);
             channels.publish(&channel, topic, payload.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Sqlite, now},
+        *,
+    };
+    use crate::store::Store as _;
+
+    #[tokio::test]
+    async fn the_index_keeps_up_with_steady_commits() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let texts = Texts { endings: &["#text"], text: |_, body| body.to_lowercase() };
+        let store = Sqlite::open(&folder.path().join("data"), texts).expect("opens");
+        for number in 0..4 * BUSY {
+            let record = format!("{number}#text");
+            let writes = vec![Write::Put { record, body: "words".into(), lifetime: None }];
+            let batch = Batch { partition: 7, version: 1, now: now(), guards: vec![], writes };
+            let committed = store.commit(&batch).await.expect("the store is in reach");
+            assert_eq!(committed, Commit::Applied);
+        }
+        let count = |connection: &Connection| {
+            connection.query_row("SELECT count(*) FROM changed_text", [], |row| row.get(0))
+        };
+        let left: u32 = store.query(count).await.expect("counts");
+        assert!(left <= BUSY, "{left} texts wait");
     }
 }
