@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::Instant,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -59,7 +59,15 @@ struct Open {
     /// Why the stream has ended. New calls then fail at once.
     end: Option<Status>,
     last_number: u64,
-    calls: HashMap<u64, oneshot::Sender<Result<Answer, Status>>>,
+    calls: HashMap<u64, Call>,
+}
+
+/// A call that control works on.
+struct Call {
+    /// `None` once nobody waits for the answer any more.
+    caller: Option<oneshot::Sender<Result<Answer, Status>>>,
+    /// The room that the call takes until control has answered, even if nobody waits for that.
+    _room: OwnedSemaphorePermit,
 }
 
 impl Calls {
@@ -128,15 +136,15 @@ async fn read(mut answers: Streaming<CallResponse>, open: Arc<Mutex<Open>>) {
         open.end = Some(end.clone());
         mem::take(&mut open.calls)
     };
-    for call in calls.into_values() {
-        let _ = call.send(Err(end.clone()));
+    for caller in calls.into_values().filter_map(|call| call.caller) {
+        let _ = caller.send(Err(end.clone()));
     }
 }
 
 fn settle(open: &Mutex<Open>, GatewayAnswer { number, answer }: GatewayAnswer) {
-    // Whoever made the call may have stopped waiting.
-    let Some(call) = lock(open).calls.remove(&number) else { return };
-    let _ = call.send(match answer {
+    let call = lock(open).calls.remove(&number);
+    let Some(caller) = call.and_then(|call| call.caller) else { return };
+    let _ = caller.send(match answer {
         Some(Answer::Failed(Failed { code, message, details })) => {
             Err(Status::with_details(Code::from(code), message, details))
         }
@@ -154,8 +162,15 @@ impl Stream {
     ///
     /// # Errors
     /// The status with which control has refused the call, or with which the stream has ended.
-    pub(super) async fn call(&self, request: Request) -> Result<Answer, Status> {
-        let (sender, answer) = oneshot::channel();
+    pub(super) async fn call(
+        &self,
+        request: Request,
+        room: OwnedSemaphorePermit,
+    ) -> Result<Answer, Status> {
+        let ended = || Status::unavailable("the stream of calls ended");
+        let traceparent = traces::traceparent(&Span::current()).unwrap_or_default();
+        let (caller, answer) = oneshot::channel();
+        let place = self.calls.reserve().await.map_err(|_| ended())?;
         let number = {
             let mut open = lock(&self.open);
             if let Some(end) = &open.end {
@@ -163,19 +178,16 @@ impl Stream {
             }
             open.last_number += 1;
             let number = open.last_number;
-            open.calls.insert(number, sender);
+            open.calls.insert(number, Call { caller: Some(caller), _room: room });
             number
         };
+        place.send(GatewayCall { number, traceparent, request: Some(request) });
         let _waiting = Waiting { open: &self.open, number };
-        let traceparent = traces::traceparent(&Span::current()).unwrap_or_default();
-        let call = GatewayCall { number, traceparent, request: Some(request) };
-        // This fails only when the stream has ended, and then the call fails as well.
-        let _ = self.calls.send(call).await;
-        answer.await.unwrap_or_else(|_| Err(Status::unavailable("the stream of calls ended")))
+        answer.await.unwrap_or_else(|_| Err(ended()))
     }
 }
 
-/// A wait for a call's answer. Dropping it forgets the call.
+/// A wait for a call's answer.
 struct Waiting<'a> {
     open: &'a Mutex<Open>,
     number: u64,
@@ -183,7 +195,9 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        lock(self.open).calls.remove(&self.number);
+        if let Some(call) = lock(self.open).calls.get_mut(&self.number) {
+            call.caller = None;
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, Semaphore, SemaphorePermit},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 use tonic::{Status, transport::Endpoint};
@@ -49,7 +49,7 @@ pub(super) struct Node {
     calls: Calls,
     /// Room for calls: when messages come faster than this control takes them, the latest are
     /// refused at once, so that the others don't all come too late.
-    room: Semaphore,
+    room: Arc<Semaphore>,
     /// Chooses the calls without room that are logged.
     overloads: Sampler,
     pub(super) watch: Watch,
@@ -72,7 +72,7 @@ impl Node {
             client: client(channel.clone()),
             calls: Calls::new(client(channel.clone())),
             channel,
-            room,
+            room: Arc::new(room),
             overloads: Sampler::default(),
             watch: Watch::new(address, client(connect(endpoint, key))),
             resting_until: Mutex::new(None),
@@ -92,13 +92,13 @@ impl Node {
         &self,
         request: ResolveTokenRequest,
     ) -> Result<ResolveTokenResponse, Status> {
-        let _room = self.room().await?;
+        let room = self.room().await?;
         let Some(stream) = self.calls.stream() else {
             let answer = self.client.clone().resolve_token(request).await?;
             self.calls.prepare();
             return Ok(answer.into_inner());
         };
-        match stream.call(Request::ResolveToken(request)).await? {
+        match stream.call(Request::ResolveToken(request), room).await? {
             Answer::ResolveToken(answer) => Ok(answer),
             _ => Err(of_another_call()),
         }
@@ -108,14 +108,14 @@ impl Node {
         &self,
         request: PostMessageRequest,
     ) -> Result<PostMessageResponse, Status> {
-        let _room = self.room().await?;
+        let room = self.room().await?;
         let is_small = request.encoded_len() <= SMALL_BYTES;
         let Some(stream) = is_small.then(|| self.calls.stream()).flatten() else {
             let answer = self.client.clone().post_message(request).await?;
             self.calls.prepare();
             return Ok(answer.into_inner());
         };
-        match stream.call(Request::PostMessage(request)).await? {
+        match stream.call(Request::PostMessage(request), room).await? {
             Answer::PostMessage(answer) => Ok(answer),
             _ => Err(of_another_call()),
         }
@@ -125,8 +125,8 @@ impl Node {
     ///
     /// # Errors
     /// [`Full`], as the status's cause.
-    async fn room(&self) -> Result<SemaphorePermit<'_>, Status> {
-        if let Ok(Ok(room)) = timeout(PATIENCE, self.room.acquire()).await {
+    async fn room(&self) -> Result<OwnedSemaphorePermit, Status> {
+        if let Ok(Ok(room)) = timeout(PATIENCE, self.room.clone().acquire_owned()).await {
             return Ok(room);
         }
         if let Some(left_out) = self.overloads.sample() {
