@@ -62,14 +62,14 @@ impl Connection {
         }
     }
 
-    /// Reads until the response has a number after `text`, and consumes it to the end of `text`.
-    pub(crate) async fn number_after(&mut self, text: &[u8]) -> u64 {
-        self.wait_for(text).await;
+    /// Reads until the response has `start` and then one of `ends`. Consumes all of that, and returns
+    /// what is between them.
+    pub(crate) async fn text_between(&mut self, start: &[u8], ends: &[u8]) -> String {
+        self.wait_for(start).await;
         loop {
-            let digits = self.buffer.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            if digits < self.buffer.len() {
-                let number = std::str::from_utf8(&self.buffer[..digits]).expect("digits are text");
-                return number.parse().expect("a number");
+            if let Some(at) = self.buffer.iter().position(|byte| ends.contains(byte)) {
+                let text = self.buffer.drain(..at).collect();
+                return String::from_utf8(text).expect("frames are text");
             }
             self.read().await;
         }

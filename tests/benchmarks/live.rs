@@ -12,10 +12,14 @@ use crate::{
         Report,
     },
     rows::EVENTS,
-    servers::{Processes, Topology},
+    servers::{self, Processes, Topology},
 };
 use arizuko_tests::{process::Process, redis::Redis, stack::free_port, tools};
-use std::{net::SocketAddr, path::Path, time::Duration};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{cell::Cell, net::SocketAddr, path::Path, time::Duration};
 use tempfile::TempDir;
 
 /// Where Debian's package libnginx-mod-nchan puts nchan.
@@ -37,18 +41,11 @@ pub(crate) fn has_nchan() -> bool {
 /// Measures 100 streams of 20 frames a second, and the most frames a second.
 pub(crate) async fn measure(plan: Plan, report: &mut Report) {
     let topology = Topology::on_redis().await;
+    let subject = |name, nchan| Subject { name, topology: &topology, nchan, runs: Cell::new(0) };
     let subjects = [
-        Subject { name: "arizuko", topology: &topology, nchan: None },
-        Subject {
-            name: "nchan over Redis",
-            topology: &topology,
-            nchan: Some(Nchan::start(Some(topology.redis())).await),
-        },
-        Subject {
-            name: "nchan in memory",
-            topology: &topology,
-            nchan: Some(Nchan::start(None).await),
-        },
+        subject("arizuko", None),
+        subject("nchan over Redis", Some(Nchan::start(true).await)),
+        subject("nchan in memory", Some(Nchan::start(false).await)),
     ];
     let (mut lags, mut cpu, mut detail) = ([Vec::new(), Vec::new()], Vec::new(), String::new());
     for _ in 0..plan.rounds {
@@ -97,18 +94,23 @@ struct Subject<'a> {
     name: &'static str,
     topology: &'a Topology,
     nchan: Option<Nchan>,
+    /// How often it ran. Each run has a folder or channels of its own: what is left of one run would
+    /// come to the readers and writers of the next.
+    runs: Cell<u32>,
 }
 
 impl Subject<'_> {
     async fn run(&self, every: Duration, length: Duration) -> Measured {
+        let run = self.runs.replace(self.runs.get() + 1);
         match &self.nchan {
             None => {
-                let (_session, turns) = frames::turns(self.topology, STREAMS).await;
+                let folder = format!("frames{run}");
+                let (_session, turns) = frames::turns(self.topology, &folder, STREAMS).await;
                 frames::run(turns, every, length, &self.topology.processes()).await
             }
             Some(nchan) => {
-                let processes = nchan.processes(self.topology);
-                frames::run(nchan.channels().await, every, length, &processes).await
+                let processes = nchan.processes();
+                frames::run(nchan.channels(run).await, every, length, &processes).await
             }
         }
     }
@@ -140,53 +142,67 @@ impl Line {
 struct Nchan {
     address: SocketAddr,
     process: Process,
-    is_on_redis: bool,
+    /// A Redis of its own, on a port: nchan knows no sockets.
+    redis: Option<Redis>,
     _folder: TempDir,
 }
 
 impl Nchan {
-    async fn start(redis: Option<&Redis>) -> Self {
+    async fn start(on_redis: bool) -> Self {
         let folder = TempDir::new().expect("there is room for a folder");
         let port = free_port();
-        let upstream =
-            redis.map(|redis| format!("upstream redis {{ nchan_redis_server {}; }}", redis.url()));
-        let pass = redis.map_or("", |_| "nchan_redis_pass redis;");
+        let (mut redis, mut upstream, mut pass) = (None, String::new(), "");
+        if on_redis {
+            let port = free_port().to_string();
+            redis = Some(servers::redis(folder.path(), &["--port", &port]).await);
+            upstream = format!("upstream redis {{ nchan_redis_server redis://127.0.0.1:{port}; }}");
+            pass = "nchan_redis_pass redis;";
+        }
         let config = format!(
-            "{}
+            "{upstream}
+             keepalive_requests 10000000;
              server {{
                  listen 127.0.0.1:{port};
                  location ~ ^/publish/(.+)$ {{ nchan_publisher; nchan_channel_id $1; {pass} }}
                  location ~ ^/read/(.+)$ {{ nchan_subscriber eventsource; nchan_channel_id $1; {pass} }}
-             }}",
-            upstream.unwrap_or_default()
+             }}"
         );
-        let process = tools::nginx_with(folder.path(), &format!("load_module {MODULE};"), &config);
+        let process = tools::nginx_with(
+            folder.path(),
+            &format!("load_module {MODULE}; worker_processes 1;"),
+            &config,
+        );
         process.listens(port).await;
-        Self {
-            address: ([127, 0, 0, 1], port).into(),
-            process,
-            is_on_redis: redis.is_some(),
-            _folder: folder,
-        }
+        Self { address: ([127, 0, 0, 1], port).into(), process, redis, _folder: folder }
     }
 
-    fn processes<'a>(&'a self, topology: &'a Topology) -> Processes<'a> {
-        let redis = self.is_on_redis.then(|| topology.redis().process());
-        Processes::new([&self.process].into_iter().chain(redis))
+    fn processes(&self) -> Processes<'_> {
+        Processes::new([&self.process].into_iter().chain(self.redis.iter().map(Redis::process)))
     }
 
-    async fn channels(&self) -> Vec<Stream> {
+    async fn channels(&self, run: u32) -> Vec<Stream> {
         let mut streams = Vec::new();
         for number in 0..STREAMS {
             let mut reader = Connection::open(self.address).await;
-            let status =
-                reader.subscribe(&request("GET", &format!("/read/{number}"), EVENTS, "")).await;
-            assert_eq!(status, 200);
+            let read = request("GET", &format!("/read/{run}-{number}"), EVENTS, "");
+            assert_eq!(reader.subscribe(&read).await, 200);
             let connection = Connection::open(self.address).await;
-            let writer = Writer::Publisher { connection, path: format!("/publish/{number}") };
+            let path = format!("/publish/{run}-{number}");
+            let writer = Writer::Publisher { connection, path };
             streams.push(Stream { writer, reader, mark: b"data: " });
         }
         streams
+    }
+}
+
+impl Drop for Nchan {
+    /// Ends the master and then its worker, which would outlive it.
+    fn drop(&mut self) {
+        let children = self.process.children();
+        for pid in [self.process.pid()].into_iter().chain(children) {
+            // It may have ended already.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
     }
 }
 

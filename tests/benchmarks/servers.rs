@@ -309,7 +309,7 @@ pub(crate) fn workspace() -> PathBuf {
 }
 
 /// Starts a Redis that writes no files.
-async fn redis(folder: &Path, flags: &[&str]) -> Redis {
+pub(crate) async fn redis(folder: &Path, flags: &[&str]) -> Redis {
     let flags = [&["--appendonly", "no"], flags].concat();
     Redis::with_flags(folder, folder, &flags).await
 }

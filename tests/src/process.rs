@@ -112,9 +112,21 @@ impl Process {
         kib << 10
     }
 
-    /// Returns the CPU time that the process has used.
+    /// Returns the CPU time that the process and its children have used.
     pub fn cpu_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        [self.pid()].into_iter().chain(self.children()).map(Self::cpu_time_of).sum()
+    }
+
+    /// Returns the process ids of its children.
+    pub fn children(&self) -> Vec<i32> {
+        let pid = self.pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+    }
+
+    fn cpu_time_of(pid: i32) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
         let stat = stat.expect("it runs");
         // The name in parentheses may contain spaces. Fields 14 and 15 are the user and system time
         // in ticks of 10 ms.

@@ -29,7 +29,7 @@ pub async fn curl(arguments: &[&str]) -> Outcome {
 
 /// Starts an nginx with this `http` block. It writes only to `folder`.
 pub fn nginx(folder: &Path, http: &str) -> Process {
-    nginx_with(folder, "", http)
+    nginx_with(folder, "master_process off;", http)
 }
 
 /// Starts an nginx like [`nginx`], with these directives outside the block.
@@ -38,7 +38,7 @@ pub fn nginx_with(folder: &Path, directives: &str, http: &str) -> Process {
         .map(|kind| format!("{kind}_temp_path {kind};"))
         .concat();
     let config = format!(
-        "{directives} daemon off; master_process off; pid nginx.pid; events {{}}\n\
+        "{directives} daemon off; pid nginx.pid; events {{}}\n\
          http {{ access_log off; {temporary}\n{http} }}\n"
     );
     fs::write(folder.join("nginx.conf"), config).expect("the folder is ours");
