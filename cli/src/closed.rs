@@ -43,6 +43,6 @@ impl Write for Closed {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        Err(Errno::EBADF.into())
     }
 }

@@ -258,7 +258,7 @@ impl Command {
             Self::Key(args) => key::run(args, console).await,
             Self::Route(args) => route::run(args, console).await,
             Self::Agent(args) => agent::run(args, console).await,
-            Self::Mcp(args) => mcp::run(args).await,
+            Self::Mcp(args) => mcp::run(args, console).await,
             Self::Inbox(args) => inbox::run(args, console).await,
             Self::Desk(args) => inbox::desk::run(args, console).await,
             Self::Chat(args) => chat::run(args, console).await,

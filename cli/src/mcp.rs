@@ -3,6 +3,7 @@
 
 use crate::{
     connect,
+    console::Console,
     control::{Control, ControlError},
 };
 use anyhow::Context as _;
@@ -50,7 +51,9 @@ const INSTRUCTIONS: &str = "Issue, list and revoke chat links and webhooks for y
     messages. Arguments and results are the messages of arizuko's contract.";
 
 /// Serves until standard input ends.
-pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
+    // Fails now if standard output is closed, where the client would wait in vain.
+    console.raw("")?;
     let tools = Tools { control: args.connection.find_for_model()?, tools: tools()? };
     match tools.serve(stdio()).await {
         Ok(serving) => drop(serving.waiting().await?),

@@ -199,10 +199,16 @@ async fn a_closed_standard_output_is_an_error(stack: Stack) {
         shell.envs(operators(&stack)).args(["-c", line]).arg(arizuko);
         run(&mut shell, "").await
     };
-    for line in ["\"$0\" status >&-", "\"$0\" --help >&-", "\"$0\" token list --json >&-"] {
-        let failed = shell(line).await.expect(1);
+    for call in ["status", "--help", "token list --json", "mcp"] {
+        let line = format!("\"$0\" {call} >&-");
+        let failed = shell(&line).await.expect(1);
         assert!(failed.err.contains("cannot write to standard output: Bad file"), "{failed:?}");
     }
+    let (link, mut agent) = (stack.issue("acme").await, stack.attach("acme", A).await);
+    let chat = format!("echo hello | \"$0\" chat {}/chat/{}/ >&-", stack.gateway(A), link.token);
+    let (failed, ()) = tokio::join!(shell(&chat), agent.answer_next("hello to you"));
+    let failed = failed.expect(1);
+    assert!(failed.err.contains("cannot write to standard output: Bad file"), "{failed:?}");
     shell("\"$0\" status > /dev/null").await.expect(0);
     shell("\"$0\" status <> /dev/null >&0").await.expect(0);
 }
