@@ -79,6 +79,18 @@ impl Session {
             }
         }
     }
+
+    /// Reads what control answers until the tasks are dropped: control waits for an agent that
+    /// doesn't read.
+    pub(crate) fn read_on(mut self) -> JoinSet<()> {
+        let mut reading = JoinSet::new();
+        reading.spawn(async move {
+            loop {
+                self.turn().await;
+            }
+        });
+        reading
+    }
 }
 
 async fn answer(requests: &mpsc::Sender<AttachRequest>, turn: Turn) {

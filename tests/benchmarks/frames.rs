@@ -51,9 +51,13 @@ impl Writer {
     }
 }
 
-/// Begins turns of a folder that had none, each with a reader. They run until the session is
-/// dropped, and then wait for another.
-pub(crate) async fn turns(topology: &Topology, folder: &str, count: u32) -> (Session, Vec<Stream>) {
+/// Begins turns of a folder that had none, each with a reader. They run until the agent's tasks are
+/// dropped, and then wait for another agent.
+pub(crate) async fn turns(
+    topology: &Topology,
+    folder: &str,
+    count: u32,
+) -> (JoinSet<()>, Vec<Stream>) {
     let path = topology.issue(folder).await;
     let mut session = Session::begin(topology, folder, count).await;
     let mut streams = Vec::new();
@@ -66,7 +70,7 @@ pub(crate) async fn turns(topology: &Topology, folder: &str, count: u32) -> (Ses
         let writer = Writer::Agent { requests, turn, attempt };
         streams.push(Stream { writer, reader, mark: TEXT });
     }
-    (session, streams)
+    (session.read_on(), streams)
 }
 
 /// Writes a frame to each stream `every` so often. Measures how late the frames are at their

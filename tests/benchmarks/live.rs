@@ -105,7 +105,7 @@ impl Subject<'_> {
         match &self.nchan {
             None => {
                 let folder = format!("frames{run}");
-                let (_session, turns) = frames::turns(self.topology, &folder, STREAMS).await;
+                let (_agent, turns) = frames::turns(self.topology, &folder, STREAMS).await;
                 frames::run(turns, every, length, &self.topology.processes()).await
             }
             Some(nchan) => {

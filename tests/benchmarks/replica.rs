@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_micros(12_800);
 /// Measures how late frames are at their readers with `--durability replica`.
 pub(crate) async fn measure(plan: Plan, report: &mut Report) {
     let topology = Topology::with_replica(ROUND_TRIP).await;
-    let (_session, turns) = frames::turns(&topology, "acme", TURNS).await;
+    let (_agent, turns) = frames::turns(&topology, "acme", TURNS).await;
     let frames = frames::run(turns, EVERY, plan.length * 2, &topology.processes()).await;
     let in_trips = |quantile| {
         frames.latencies.value_at_quantile(quantile) as f64 / ROUND_TRIP.as_micros() as f64
