@@ -42,6 +42,19 @@ impl Stack {
         of_it.map(|(_, value)| value.parse::<f64>().expect("a number")).sum()
     }
 
+    /// Returns how often all parts together have allocated memory.
+    pub async fn allocations(&self) -> u64 {
+        let mut all = 0;
+        for url in self.metrics() {
+            let url = url.replace("/metrics", "/allocations");
+            let count = within(&url, self.web.get(&url).send()).await;
+            let count = count.and_then(reqwest::Response::error_for_status);
+            let count = count.expect("it is served").text().await.expect("it is text");
+            all += count.parse::<u64>().expect("a number");
+        }
+        all
+    }
+
     /// Waits until the sum that [`Self::metric`] returns is `value`.
     pub async fn metric_becomes(&self, name: &str, labels: &[&str], value: f64) {
         let what = format!("{name}{labels:?} to be {value}");

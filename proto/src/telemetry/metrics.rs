@@ -136,6 +136,9 @@ async fn answer(request: &Request<Incoming>, shown: &Shown) -> Response<Full<Byt
             Ok(()) => (StatusCode::OK, TEXT, "ready\n".to_owned()),
             Err(why) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
         },
+        // For tests. It is no metric, since released programs don't have it.
+        #[cfg(all(debug_assertions, feature = "server"))]
+        ("/allocations", _) => (StatusCode::OK, TEXT, crate::allocator::allocations().to_string()),
         _ => (StatusCode::NOT_FOUND, TEXT, String::new()),
     };
     let mut response = Response::new(Full::from(body));

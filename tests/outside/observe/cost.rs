@@ -1,5 +1,5 @@
-//! What messages and turns cost the store, in round trips. A change that makes them cost more fails
-//! here, on any machine; `tests/bench` measures the time.
+//! What messages and turns cost: the store's round trips, and how often the programs allocate memory.
+//! A change that makes them cost more fails here, on any machine; `tests/bench` measures the time.
 
 use arizuko_proto::v1::{
     Accept, GetStatusRequest, Heartbeat, admin_service_client::AdminServiceClient,
@@ -94,6 +94,43 @@ async fn the_leases_of_many_agents_are_renewed_in_few_commits(kind: Kind) {
     until("all leases to be renewed", renewed).await;
     let commits = Trips::of(&stack).await.commits - before.commits;
     assert!(commits <= OWN, "{commits} commits");
+}
+
+/// How often control and the gateway allocate for a message, and for a frame on its way from the
+/// agent to one reader. The test allows a tenth more; write down fewer when a change needs fewer.
+const ALLOCATIONS: [u64; 2] = [660, 188];
+
+#[apply(one_redis)]
+async fn messages_and_frames_allocate_little(kind: Kind) {
+    let stack = Stack::with(kind, &SETTINGS).await;
+    let visitor = stack.visit("acme").await;
+    let messages = async || {
+        for _ in 0..TURNS {
+            visitor.say("hello").await;
+        }
+    };
+    let mut agent = stack.attach("other", A).await;
+    let other = stack.visit("other").await;
+    let posted = other.say("hello").await;
+    let (mut held, mut events) = (agent.turn().await, other.listen(&posted.turn).await);
+    let mut frames = async || {
+        for _ in 0..TURNS {
+            agent.append(&mut held, delta("m1", "word ")).await;
+        }
+    };
+    // What is allocated once is allocated now.
+    messages().await;
+    frames().await;
+    let begun = stack.allocations().await;
+    messages().await;
+    let between = stack.allocations().await;
+    frames().await;
+    let ended = stack.allocations().await;
+    agent.finish(&held).await;
+    events.rest().await;
+    let each = [between - begun, ended - between].map(|all| all / u64::from(TURNS));
+    let most = ALLOCATIONS.map(|usual| usual * 11 / 10);
+    assert!(each[0] <= most[0] && each[1] <= most[1], "a message and a frame: {each:?}");
 }
 
 /// Returns when the first of the attached agents' leases ends.
