@@ -61,6 +61,7 @@ def compose(path):
             runs.append((of, service["command"], environment))
             secrets = {f"/run/secrets/{secret}" for secret in service.get("secrets", [])}
             assert secrets == {value for value in environment.values() if "/secrets/" in value}, of
+    return file["services"]
 
 
 def render(values):
@@ -159,8 +160,12 @@ for line in (FOLDER / "Containerfile").read_text().splitlines():
         runs.append(("Containerfile", json.loads(words), {}))
 files = sorted(FOLDER.glob("compose*.yaml"))
 assert len(files) == 2, files
-for path in files:
-    compose(path)
+composed = {path.name: compose(path) for path in files}
+assert composed["compose.yaml"].keys() == {"arizuko"}
+on_redis = composed["compose.redis.yaml"]
+assert on_redis["redis"]["command"][1:3] == ["--appendonly", "yes"]
+replicas = {name: it["deploy"]["replicas"] for name, it in on_redis.items() if name != "redis"}
+assert replicas == {"control": 2, "gateway": 2}
 plain, full = helm(PLAIN), helm(FULL)
 assert full.keys() - plain.keys() == {
     ("Ingress", "demo-gateway"),
@@ -171,6 +176,9 @@ monitor, metrics = full["ServiceMonitor", "demo"], full["Service", "demo-metrics
 chosen = monitor["spec"]["selector"]["matchLabels"].items()
 assert chosen <= metrics["metadata"]["labels"].items()
 assert monitor["spec"]["endpoints"] == [{"port": metrics["spec"]["ports"][0]["name"]}]
+deployments = {name: it["spec"] for (kind, name), it in plain.items() if kind == "Deployment"}
+replicas = {name: spec["replicas"] for name, spec in deployments.items()}
+assert replicas == {"demo-control": 2, "demo-gateway": 2}
 refuses({}, "/publicUrl")
 refuses(PLAIN | {"replicas": 2}, "replicas")
 refuses(PLAIN | {"gateway": {"trustedProxies": ["10.0.0.1"]}}, "trustedProxies")
