@@ -259,13 +259,6 @@ async fn clients_that_are_generated_from_the_contract_work(stack: Stack) {
     let mut agent = stack.attach("acme", A).await;
     let (gateway, folder) = (stack.gateway(A), stack.folder().join("generated"));
     fs::create_dir_all(&folder).expect("the stack's folder is ours");
-    let answering = async {
-        for _ in 0..2 {
-            let held = agent.turn().await;
-            assert_eq!(held.turn.content, "hello & you".as_bytes());
-            agent.answer(held, "hello to you").await;
-        }
-    };
     let contract = format!("{gateway}/openapi.json");
     let in_python = async {
         fs::write(folder.join("settings.yaml"), "post_hooks: []").expect("the folder is ours");
@@ -273,8 +266,6 @@ async fn clients_that_are_generated_from_the_contract_work(stack: Stack) {
         generator.args(["-m", "openapi_python_client", "generate", "--url", &contract]);
         generator.args(["--config", "settings.yaml", "--output-path", "python"]);
         run(generator.current_dir(&folder), "").await.expect(0);
-        let client = folder.join("python").display().to_string();
-        python("generated.py", &[&gateway, &link.token, &client]).await.expect(0).out
     };
     let in_typescript = async {
         let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
@@ -292,11 +283,22 @@ async fn clients_that_are_generated_from_the_contract_work(stack: Stack) {
         run(&mut tool("typescript/bin/tsc", &[&strict[..], &["client.mts"]].concat()), "")
             .await
             .expect(0);
+    };
+    tokio::join!(in_python, in_typescript);
+    let talking = async {
+        let client = folder.join("python").display().to_string();
+        let told = python("generated.py", &[&gateway, &link.token, &client]).await.expect(0).out;
         let mut client = command(found("node"));
         client.args(["client.mjs", &gateway, &link.token]).current_dir(&folder);
-        run(&mut client, "").await.expect(0).out
+        (told, run(&mut client, "").await.expect(0).out)
     };
-    let talking = async { (in_python.await, in_typescript.await) };
+    let answering = async {
+        for _ in 0..2 {
+            let held = agent.turn().await;
+            assert_eq!(held.turn.content, "hello & you".as_bytes());
+            agent.answer(held, "hello to you").await;
+        }
+    };
     let ((told, typed), ()) = tokio::join!(talking, answering);
     let told: Vec<_> = told.lines().map(parse).collect();
     let types: Vec<_> = told.iter().map(|told| told["type"].as_str().unwrap_or_default()).collect();

@@ -69,8 +69,8 @@ async fn serve(agent: &mut Session, honest: &[Somebody]) -> (usize, usize) {
     (longest, taken)
 }
 
-/// Starts to send messages from all addresses, without a pause, until `stop` is set. Returns once
-/// each address has been refused.
+/// Starts to send messages from all addresses until `stop` is set, as fast as they are taken and a
+/// hundred times a second once they are refused. Returns once each address has been refused.
 async fn attack(attackers: Vec<Somebody>, stop: &Arc<AtomicBool>) {
     let begun = attackers.into_iter().map(|attacker| {
         let (refused, was_refused) = tokio::sync::oneshot::channel();
@@ -80,6 +80,7 @@ async fn attack(attackers: Vec<Somebody>, stop: &Arc<AtomicBool>) {
             while !stop.load(Relaxed) {
                 if attacker.try_say("attack").await.status == 429 {
                     refused.take().map(|refused| refused.send(()));
+                    sleep(Duration::from_millis(10)).await;
                 }
             }
         });
