@@ -10,8 +10,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub(crate) use counted::allocations;
 
 /// The same allocator, which counts. Builds for development have it, so that a test can tell how
-/// often a message allocates: more than half of what control and the gateway do for one depends on
-/// that, and unlike time it is the same on each machine.
+/// often a message allocates: that says much about its cost and, unlike time, depends little on the
+/// machine.
 #[cfg(debug_assertions)]
 #[expect(unsafe_code, reason = "an allocator is unsafe by its signature; MiMalloc does the work")]
 mod counted {

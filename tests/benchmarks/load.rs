@@ -84,7 +84,7 @@ pub(crate) fn measured(
 ) -> Measured {
     let count = latencies.len().max(1) as f64;
     let used = before.iter().zip(after).map(|((name, before), (_, after))| {
-        (name.clone(), (*after - *before).as_secs_f64() * 1e6 / count)
+        (name.clone(), after.saturating_sub(*before).as_secs_f64() * 1e6 / count)
     });
     Measured {
         per_second: latencies.len() as f64 / length.as_secs_f64(),

@@ -43,7 +43,12 @@ fn draw(
         let legend = move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour);
         drawn.label(line.name).legend(legend);
     }
-    chart.configure_series_labels().border_style(BLACK).background_style(WHITE).draw()?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .border_style(BLACK)
+        .background_style(WHITE)
+        .draw()?;
     root.present()?;
     Ok(())
 }

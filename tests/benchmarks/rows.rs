@@ -193,7 +193,7 @@ async fn agents(plan: Plan, report: &mut Report) {
         sleep(length).await;
         let after = topology.processes().cpu();
         let used = before.iter().zip(&after).map(|((name, before), (_, after))| {
-            (name.clone(), (*after - *before).as_secs_f64() * 1e3 / length.as_secs_f64())
+            (name.clone(), after.saturating_sub(*before).as_secs_f64() * 1e3 / length.as_secs_f64())
         });
         let used: Vec<(String, f64)> = used.collect();
         rounds.push(used.iter().map(|(_, ms)| ms).sum());

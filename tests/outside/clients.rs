@@ -239,7 +239,7 @@ async fn schemathesis_finds_nothing_that_the_contract_does_not_say(kind: Kind) {
     schemathesis.args(["-m", "schemathesis.cli", "--config-file"]).arg(settings);
     schemathesis.args(["run", &format!("{}/openapi.json", stack.gateway(A)), "--no-color"]);
     schemathesis.args(["--phases", "examples,coverage,fuzzing"]);
-    schemathesis.args(["--max-examples", "10", "--seed", "1", "--generation-database", "none"]);
+    schemathesis.args(["--max-examples", "5", "--seed", "1", "--generation-database", "none"]);
     schemathesis.envs([
         ("CHAT", &link.token),
         ("TURN", &read.turn),

@@ -114,7 +114,7 @@ impl Process {
 
     /// Returns the CPU time that the process and its children have used.
     pub fn cpu_time(&self) -> Duration {
-        [self.pid()].into_iter().chain(self.children()).map(Self::cpu_time_of).sum()
+        [self.pid()].into_iter().chain(self.children()).filter_map(Self::cpu_time_of).sum()
     }
 
     /// Returns the process ids of its children.
@@ -125,15 +125,15 @@ impl Process {
         children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
     }
 
-    fn cpu_time_of(pid: i32) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-        let stat = stat.expect("it runs");
+    /// Returns nothing for a process that has ended.
+    fn cpu_time_of(pid: i32) -> Option<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name in parentheses may contain spaces. Fields 14 and 15 are the user and system time
         // in ticks of 10 ms.
         let (_, fields) = stat.rsplit_once(')').expect("Linux tells its name");
         let ticks = fields.split_whitespace().skip(11).take(2);
         let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
-        Duration::from_millis(ticks * 10)
+        Some(Duration::from_millis(ticks * 10))
     }
 
     /// Sends the process a signal.

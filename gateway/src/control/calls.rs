@@ -205,3 +205,27 @@ impl Drop for Waiting<'_> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arizuko_proto::v1::ResolveTokenRequest;
+    use futures_util::{FutureExt as _, future::pending};
+    use tokio::sync::Semaphore;
+
+    #[tokio::test]
+    async fn a_call_keeps_its_room_until_control_has_answered_though_nobody_waits() {
+        let (calls, mut sent) = mpsc::channel(1);
+        let open = Arc::<Mutex<Open>>::default();
+        let _reading = AbortOnDropHandle::new(tokio::spawn(pending()));
+        let stream = Stream { calls, open: open.clone(), _reading };
+        let room = Arc::new(Semaphore::new(1));
+        let place = room.clone().try_acquire_owned().expect("there is room");
+        let request = Request::ResolveToken(ResolveTokenRequest::default());
+        assert!(stream.call(request, place).now_or_never().is_none());
+        let GatewayCall { number, .. } = sent.recv().await.expect("the call was sent");
+        assert_eq!(room.available_permits(), 0);
+        settle(&open, GatewayAnswer { number, answer: None });
+        assert_eq!(room.available_permits(), 1);
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::protocol::{held, lost};
 use arizuko_proto::v1::{
-    Accept, AttachRequest, HeldTurn, agent_service_client::AgentServiceClient,
+    Accept, AttachRequest, Heartbeat, HeldTurn, agent_service_client::AgentServiceClient,
 };
 use arizuko_tests::prelude::*;
 use futures_util::stream;
@@ -148,11 +148,11 @@ async fn the_turns_of_an_agent_that_leaves_are_requeued_at_once(stack: Stack) {
 /// The answers fill what the connection and control keep, so that control waits for the agent.
 #[apply(embedded)]
 async fn an_agent_that_reads_no_answers_keeps_no_stream(kind: Kind) {
-    let stack = Stack::with(kind, &[SERVED, ("ARIZUKO_LEASE", "3s")]).await;
+    let stack = Stack::with(kind, &[SERVED, ("ARIZUKO_LEASE", "2s")]).await;
     let request = |message| AttachRequest { message: Some(message) };
-    let of_no_turn = Accept { turn_id: "x".repeat(64), attempt: 1 };
-    let said = iter::once(request(Said::Hello(hello("acme", 1))))
-        .chain(iter::repeat(request(Said::Accept(of_no_turn))));
+    let of_no_turn = Said::Accept(Accept { turn_id: "x".repeat(64), attempt: 1 });
+    let rest = [of_no_turn, Said::Heartbeat(Heartbeat {})].map(request).into_iter().cycle();
+    let said = iter::once(request(Said::Hello(hello("acme", 1)))).chain(rest);
     let mut agent = AgentServiceClient::new(stack.operator(A).await);
     let unread = agent.attach(stream::iter(said)).await.expect("control takes the agent");
     let of_acme = ["tenant=\"acme\""];

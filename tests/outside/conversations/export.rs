@@ -62,7 +62,7 @@ async fn an_export_has_every_turn_that_was_asked_for(stack: Stack) {
 }
 
 /// How many turns the large export has.
-const TURNS: usize = 500;
+const TURNS: usize = 700;
 /// How long each message of the large export is, in bytes.
 const MESSAGE: usize = 60_000;
 /// By how many bytes control's memory may grow during the large export: half of the size of its

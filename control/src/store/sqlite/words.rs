@@ -23,7 +23,8 @@ pub(crate) struct Texts {
 
 /// `indexed_text` has a row for each record in the index, and `changed_text` one for each record
 /// that has changed since, with the body that the index has seen. Deleting a text takes all of its
-/// tokens out of the file. `is_long` says that the index has nothing of the text.
+/// tokens out of the file. `is_long` says that searches read the text: it is too long for the index,
+/// or can't be indexed. In the latter case, what the index has of an earlier text stays in it.
 const SCHEMA: &str = "
     CREATE TABLE indexed_text (
         id INTEGER PRIMARY KEY, partition INTEGER NOT NULL, name TEXT NOT NULL,
@@ -84,6 +85,7 @@ pub(super) fn begin(connection: &mut Connection, texts: &Texts) -> rusqlite::Res
 /// Indexes texts that have changed, `most` at most. Returns whether there may be more.
 pub(super) fn index(connection: &mut Connection, texts: &Texts, most: usize) -> bool {
     let indexed = match index_some(connection, texts, most) {
+        Err(error) if is_of_the_machine(&error) => Err(error),
         // One of them may be at fault: the others must not wait for it.
         Err(_) if most > 1 => return (0..most).all(|_| index(connection, texts, 1)),
         Err(error) => {
@@ -96,6 +98,23 @@ pub(super) fn index(connection: &mut Connection, texts: &Texts, most: usize) -> 
         tracing::warn!(%error, "cannot index texts for searches, trying again with the next commit");
         false
     })
+}
+
+/// Whether an error says nothing about the texts, and may be over soon.
+fn is_of_the_machine(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure,
+    };
+    let of_the_machine = [
+        CannotOpen,
+        DatabaseBusy,
+        DatabaseLocked,
+        DiskFull,
+        OutOfMemory,
+        ReadOnly,
+        SystemIoFailure,
+    ];
+    error.sqlite_error_code().is_some_and(|code| of_the_machine.contains(&code))
 }
 
 fn index_some(connection: &mut Connection, texts: &Texts, most: usize) -> rusqlite::Result<bool> {
@@ -123,13 +142,13 @@ fn index_some(connection: &mut Connection, texts: &Texts, most: usize) -> rusqli
     Ok(is_more)
 }
 
-/// Notes the first text that has changed as one that isn't in the index.
+/// Notes the first text that has changed as one that isn't in the index, if its record still exists.
 fn leave_out(connection: &mut Connection) -> rusqlite::Result<bool> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let first = "(SELECT partition, name FROM changed_text LIMIT 1)";
     let sql = format!(
         "INSERT OR REPLACE INTO indexed_text (partition, name, is_long)
-             SELECT partition, name, 1 FROM {first};
+             SELECT partition, name, 1 FROM record WHERE (partition, name) IN {first};
          DELETE FROM changed_text WHERE (partition, name) IN {first};"
     );
     transaction.execute_batch(&sql)?;

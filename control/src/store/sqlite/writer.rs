@@ -1,5 +1,5 @@
-//! The writer: commits the batches that wait, and indexes texts when none does, or in turns with
-//! commits when it never has nothing to do.
+//! The writer: commits the batches that wait, and indexes texts when none does. If batches never stop
+//! coming, it does both in turns.
 
 use super::{
     apply,
@@ -80,7 +80,7 @@ pub(super) fn run(
             let _ = reply.send(result);
         }
         let groups = behind.unwrap_or(0).saturating_add(1);
-        // Few commits change more than two texts, so the index catches up.
+        // Few commits change more than two texts, so the index catches up, unless most texts are long.
         let is_behind = groups < BUSY || words::index(&mut connection, &texts, TEXTS + 2 * size);
         behind = is_behind.then_some(groups);
         log.tidy(&connection);
