@@ -52,7 +52,7 @@ const INSTRUCTIONS: &str = "Issue, list and revoke chat links and webhooks for y
 
 /// Serves until standard input ends.
 pub(crate) async fn run(args: Args, console: &mut Console<'_>) -> anyhow::Result<()> {
-    // Fails now if standard output is closed, where the client would wait in vain.
+    // If standard output is closed, no answer would reach the client: fail now.
     console.raw("")?;
     let tools = Tools { control: args.connection.find_for_model()?, tools: tools()? };
     match tools.serve(stdio()).await {

@@ -27,7 +27,7 @@ mod counted {
 
     struct Counted;
 
-    // Safety: each method passes what it was given to the method of the same name.
+    // Safety: each method only passes its arguments on to MiMalloc's method of the same name.
     unsafe impl GlobalAlloc for Counted {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             COUNT.fetch_add(1, Relaxed);

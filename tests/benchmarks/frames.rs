@@ -106,7 +106,7 @@ pub(crate) async fn run(
                     let due = due.parse().expect("the writers write numbers");
                     let due = begun + Duration::from_micros(due);
                     lags.saturating_record(micros(due.elapsed()));
-                    // The number may be up to a microsecond too low.
+                    // The writer cut the time to whole microseconds.
                     if due + every + Duration::from_micros(1) >= end {
                         return lags;
                     }

@@ -94,8 +94,8 @@ struct Subject<'a> {
     name: &'static str,
     topology: &'a Topology,
     nchan: Option<Nchan>,
-    /// How often it ran. Each run has a folder or channels of its own: what is left of one run would
-    /// come to the readers and writers of the next.
+    /// How often it ran. Each run has its own folder or channels, because what is left of a run would
+    /// reach the agent or the readers of the next.
     runs: Cell<u32>,
 }
 
@@ -196,7 +196,7 @@ impl Nchan {
 }
 
 impl Drop for Nchan {
-    /// Ends the master and then its worker, which would outlive it.
+    /// Kills the master and its worker. A worker outlives a master that is killed.
     fn drop(&mut self) {
         let children = self.process.children();
         for pid in [self.process.pid()].into_iter().chain(children) {

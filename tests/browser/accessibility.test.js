@@ -6,7 +6,7 @@ import { arizuko, assertNoFinding, attach, attachGated, echoLink, inbox, link, r
 
 const phone = { width: 320, height: 568 };
 
-// Colours don't depend on the size, so one size in the dark is enough.
+// Colours are the same in all sizes, so one size is enough for the dark page.
 for (const [colorScheme, name, viewport] of [
   ["light", "phone", phone],
   ["light", "frame", { width: 360, height: 500 }],

@@ -295,7 +295,7 @@ export async function assertNoFinding(visitor) {
     }, top);
   await page.setViewportSize({ ...size, height: size.height + hidden });
   await scroll(0);
-  // It is half a megabyte, so a page gets it once.
+  // axe-core is half a megabyte: each page gets it once.
   if (await page.evaluate(() => !window.axe)) await page.evaluate(axe.source);
   const { violations, incomplete } = await page.evaluate(() => window.axe.run());
   await page.setViewportSize(size);

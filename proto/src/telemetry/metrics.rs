@@ -136,7 +136,7 @@ async fn answer(request: &Request<Incoming>, shown: &Shown) -> Response<Full<Byt
             Ok(()) => (StatusCode::OK, TEXT, "ready\n".to_owned()),
             Err(why) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
         },
-        // For tests. It is no metric, since released programs don't have it.
+        // For tests only. It is no metric, because release builds don't count allocations.
         #[cfg(all(debug_assertions, feature = "server"))]
         ("/allocations", _) => (StatusCode::OK, TEXT, crate::allocator::allocations().to_string()),
         _ => (StatusCode::NOT_FOUND, TEXT, String::new()),

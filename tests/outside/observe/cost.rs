@@ -1,5 +1,5 @@
-//! What messages and turns cost: the store's round trips, and how often the programs allocate memory.
-//! A change that makes them cost more fails here, on any machine; `tests/bench` measures the time.
+//! What messages and turns cost: round trips to the store, and how often the programs allocate
+//! memory. A change that raises a cost fails here, on any machine. `tests/bench` measures the time.
 
 use arizuko_proto::v1::{
     Accept, GetStatusRequest, Heartbeat, admin_service_client::AdminServiceClient,
@@ -96,8 +96,8 @@ async fn the_leases_of_many_agents_are_renewed_in_few_commits(kind: Kind) {
     assert!(commits <= OWN, "{commits} commits");
 }
 
-/// How often control and the gateway allocate for a message, and for a frame on its way from the
-/// agent to one reader. The test allows a tenth more; write down fewer when a change needs fewer.
+/// How often control and the gateway together allocate for a message, and for a frame on its way from
+/// the agent to one reader. The test allows a tenth more. If a change lowers a number, lower it here.
 const ALLOCATIONS: [u64; 2] = [546, 156];
 
 #[apply(one_redis)]
@@ -131,15 +131,15 @@ async fn messages_and_frames_allocate_little(kind: Kind) {
     assert!(each[0] <= most[0] && each[1] <= most[1], "a message and a frame: {each:?}");
 }
 
-/// Returns how often the programs allocate for some work, without what they allocate anyway in as much
-/// time.
+/// Returns how often the programs allocate for some work. What they allocate in the background in the
+/// same time doesn't count.
 async fn allocated(stack: &Stack, work: impl Future<Output = ()>) -> u64 {
     let (begun, before) = (Instant::now(), stack.allocations().await);
     work.await;
     let (took, after) = (begun.elapsed(), stack.allocations().await);
     sleep(took).await;
-    let anyway = stack.allocations().await - after;
-    (after - before).saturating_sub(anyway)
+    let background = stack.allocations().await - after;
+    (after - before).saturating_sub(background)
 }
 
 /// Returns when the first of the attached agents' leases ends.

@@ -37,8 +37,7 @@ const SCHEMA: &str = "
     INSERT INTO word (word, rank) VALUES ('secure-delete', 1);
 ";
 
-/// How many bytes the texts that are indexed in one transaction have on average, at most: commits
-/// wait meanwhile.
+/// How many bytes a text may have on average over a transaction: commits wait while texts are indexed.
 const BYTES: usize = 4 << 10;
 /// How many bytes a text in the index has, at most. A search looks at each longer one.
 const LONG: usize = 64 << 10;
@@ -86,7 +85,7 @@ pub(super) fn begin(connection: &mut Connection, texts: &Texts) -> rusqlite::Res
 pub(super) fn index(connection: &mut Connection, texts: &Texts, most: usize) -> bool {
     let indexed = match index_some(connection, texts, most) {
         Err(error) if is_of_the_machine(&error) => Err(error),
-        // One of them may be at fault: the others must not wait for it.
+        // One text may be at fault. Taken one by one, the others needn't wait for it.
         Err(_) if most > 1 => return (0..most).all(|_| index(connection, texts, 1)),
         Err(error) => {
             tracing::warn!(%error, "cannot index a text: every search will read it");
@@ -102,19 +101,11 @@ pub(super) fn index(connection: &mut Connection, texts: &Texts, most: usize) -> 
 
 /// Whether an error says nothing about the texts, and may be over soon.
 fn is_of_the_machine(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{
-        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure,
-    };
-    let of_the_machine = [
-        CannotOpen,
-        DatabaseBusy,
-        DatabaseLocked,
-        DiskFull,
-        OutOfMemory,
-        ReadOnly,
-        SystemIoFailure,
-    ];
-    error.sqlite_error_code().is_some_and(|code| of_the_machine.contains(&code))
+    use rusqlite::ErrorCode as Code;
+    let code = error.sqlite_error_code();
+    matches!(code, Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::OutOfMemory))
+        || matches!(code, Some(Code::CannotOpen | Code::ReadOnly))
+        || matches!(code, Some(Code::DiskFull | Code::SystemIoFailure))
 }
 
 fn index_some(connection: &mut Connection, texts: &Texts, most: usize) -> rusqlite::Result<bool> {

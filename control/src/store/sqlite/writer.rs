@@ -25,7 +25,7 @@ const GROUP: usize = 256;
 const IDLE: Duration = Duration::from_millis(5);
 /// After how many groups it indexes texts although it is busy.
 const BUSY: u32 = 64;
-/// How many texts it indexes when it is idle, between two looks at the tasks.
+/// How many texts it indexes at a time when it is idle.
 const TEXTS: usize = 16;
 
 pub(super) type Reply = oneshot::Sender<Result<Commit, String>>;
@@ -80,7 +80,7 @@ pub(super) fn run(
             let _ = reply.send(result);
         }
         let groups = behind.unwrap_or(0).saturating_add(1);
-        // Few commits change more than two texts, so the index catches up, unless most texts are long.
+        // Most commits change at most two texts, so the index catches up unless texts are long.
         let is_behind = groups < BUSY || words::index(&mut connection, &texts, TEXTS + 2 * size);
         behind = is_behind.then_some(groups);
         log.tidy(&connection);
