@@ -39,8 +39,6 @@ mod stream;
 pub(super) mod worker;
 mod workers;
 
-/// For how many leases a response may wait for an agent: a long Turn needs time on a slow link.
-const PATIENCE: u32 = 4;
 /// How many messages ReadConversation returns, and FollowConversation begins with, by default.
 const DEFAULT_MESSAGES: u32 = 50;
 
@@ -55,7 +53,7 @@ impl v1::agent_service_server::AgentService for Service {
     ) -> Result<Response<Self::AttachStream>, Status> {
         let (caller, requests) = self.authenticate(request)?;
         let (control, desks) = (self.control.clone(), self.desks.clone());
-        let (responses, stream) = responses::channel(control.limits.lease * PATIENCE);
+        let (responses, stream) = responses::channel(control.limits.lease);
         let span = tracing::error_span!(
             "attach",
             key = caller.key_id.as_str(),

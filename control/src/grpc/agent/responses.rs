@@ -18,6 +18,8 @@ use tonic::Status;
 const BACKLOG: usize = 64;
 /// How many bytes of responses may wait for one agent. A longer response waits alone.
 const BACKLOG_BYTES: u32 = 4 << 20;
+/// For how many leases a response may wait for the agent: a long Turn needs time on a slow link.
+const PATIENCE: u32 = 4;
 
 /// Sends responses to an agent. Sending to an agent that is gone is no error: the end of its stream
 /// of requests tells control that it is gone.
@@ -38,9 +40,9 @@ struct Waiting {
 }
 
 /// Returns both ends of an agent's responses. An agent that makes one wait for longer than
-/// `patience` gets none any more.
+/// [`PATIENCE`] leases gets no more of them.
 pub(super) fn channel(
-    patience: Duration,
+    lease: Duration,
 ) -> (Responses, impl Stream<Item = Result<AttachResponse, Status>>) {
     let (waiting, unread) = mpsc::channel(BACKLOG);
     let unread = Arc::new(Mutex::new(unread));
@@ -49,7 +51,7 @@ pub(super) fn channel(
         waiting,
         unread: Arc::downgrade(&unread),
         room,
-        patience,
+        patience: lease * PATIENCE,
         stuck: CancellationToken::new(),
     };
     let stream = poll_fn(move |context| lock(&unread).poll_recv(context));
